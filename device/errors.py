@@ -1,0 +1,43 @@
+"""The firmware's exceptions: every message is one line that says what, where and the mend.
+
+GuardpostError
+├── ConfigError        the configuration, the roster or a command's words: correct them and start again
+├── StateError         the state folder cannot be used: its owner, its disk or a second process
+├── NotRecorded        a commit did not reach the disk; nothing of it holds
+└── ChainError         bytes that claim to be an event and are not (also a ValueError)
+    ├── Unreadable     not canonical JSON, or not an event of this contract
+    ├── BadSignature   the signature does not belong to these bytes and that key
+    └── BrokenLink     seq, prev or keyid does not follow the event before
+"""
+
+
+class GuardpostError(Exception):
+    """Base of all."""
+
+
+class ConfigError(GuardpostError):
+    """The configuration, the roster or a command line cannot be used as it is. Lines: one a problem."""
+
+
+class StateError(GuardpostError):
+    """The state folder cannot be used."""
+
+
+class NotRecorded(GuardpostError):  # noqa: N818 - the word the officer is shown
+    """A durable commit failed; nothing of it holds."""
+
+
+class ChainError(GuardpostError, ValueError):
+    """Bytes that claim to be an event and are not."""
+
+
+class Unreadable(ChainError):
+    """Not canonical JSON (RFC 8785), or not an event of the contract."""
+
+
+class BadSignature(ChainError):
+    """The signature does not belong to these bytes and that key."""
+
+
+class BrokenLink(ChainError):
+    """``seq``, ``prev`` or ``keyid`` does not follow the event before."""

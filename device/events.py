@@ -1,0 +1,264 @@
+"""What the post records: the wire contract (docs/contract.md) as pydantic models."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from device.readings import Assurance, ClockState
+
+MAX_EVENT_BYTES = 8192
+MAX_SAFE_INTEGER = 2**53 - 1
+NO_HASH = "0" * 64
+
+_MAX_TEXT = 300
+
+
+def _one_line(value: object) -> object:
+    """Texts come from error messages: one line of valid Unicode, cut to ``_MAX_TEXT`` characters."""
+    if not isinstance(value, str):
+        return value
+    clean = value.encode("utf-8", "replace").decode()
+    clean = " ".join("".join(c if c.isprintable() else " " for c in clean).split())
+    return clean if len(clean) <= _MAX_TEXT else clean[: _MAX_TEXT - 1] + "…"
+
+
+Text = Annotated[str, BeforeValidator(_one_line), Field(max_length=_MAX_TEXT)]
+Time = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", max_length=24)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Uuid = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+KeyId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+Seq = Annotated[int, Field(ge=1, le=MAX_SAFE_INTEGER, strict=True)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,32}$")]
+StaffId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+
+Verdict = Literal["accepted", "unknown", "expired", "revoked", "repeated"]
+
+
+def rfc3339(wall_ms: int) -> str:
+    """Milliseconds since 1970-01-01 UTC as ``2026-11-23T01:15:00.123Z`` (RFC 3339, always UTC, 3 decimals)."""
+    moment = datetime.fromtimestamp(wall_ms // 1000, tz=UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{wall_ms % 1000:03d}Z"
+
+
+def decimal_seconds(uptime_ms: int) -> str:
+    """Milliseconds as a decimal string of seconds with 3 decimals: ``86400.123``."""
+    return f"{uptime_ms // 1000}.{uptime_ms % 1000:03d}"
+
+
+class Jwk(BaseModel):
+    """An Ed25519 public key (RFC 8037): ``x`` is 32 bytes, base64url without padding."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    kty: Literal["OKP"] = "OKP"
+    crv: Literal["Ed25519"] = "Ed25519"
+    x: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
+    kid: KeyId
+    alg: Literal["EdDSA"] = "EdDSA"
+    use: Literal["sig"] = "sig"
+
+
+class Position(BaseModel):
+    """A place in a chain: an event's number and the SHA-256 of its bytes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    chain: Uuid
+    seq: Seq
+    hash: Sha256
+
+
+class Data(BaseModel):
+    """Base of every kind's ``data``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    kind: ClassVar[str]
+
+
+class Checkin(Data):
+    """An officer tapped a badge or pressed a check-in button."""
+
+    kind: ClassVar[str] = "checkin"
+
+    method: Literal["badge", "button"]
+    officer: StaffId | None
+    badge: Sha256 | None = Field(description="HMAC-SHA256 of the badge number under the site key")
+    verdict: Verdict
+    assurance: Assurance
+    reader: Name | None
+
+
+class Door(Data):
+    """A door moved, stayed open too long, or opened without the check-in it asks for."""
+
+    kind: ClassVar[str] = "door"
+
+    door: Name
+    change: Literal["opened", "closed", "held", "forced", "tampered"]
+    since: Time | None = Field(description="when the door was opened; null where that was not seen")
+
+
+class System(Data):
+    """Base of what the post says of itself; ``change`` tells the forms apart, ``what`` names the part."""
+
+    kind: ClassVar[str] = "system"
+
+
+class ChainBegan(System):
+    """The first event of every chain: why it began, what came before, and the key that signs it."""
+
+    change: Literal["chain"] = "chain"
+    why: Literal["first", "damaged", "rolled-back", "replaced"]
+    previous: Position | None
+    jwk: Jwk
+
+
+class KeyChanged(System):
+    """The next events of this chain are signed by ``jwk``; this one still by the key before."""
+
+    change: Literal["key"] = "key"
+    jwk: Jwk
+
+
+class Booted(System):
+    """The program started. ``why``: ``boot`` after a start of the machine, ``restart`` within the same boot."""
+
+    change: Literal["boot"] = "boot"
+    what: Literal["post"] = "post"
+    why: Literal["boot", "restart"]
+    firmware: Text
+
+
+class Stopped(System):
+    """The program ends and knows it."""
+
+    change: Literal["stop"] = "stop"
+    what: Literal["post"] = "post"
+    why: Text
+
+
+class Blind(System):
+    """A part cannot see any more."""
+
+    change: Literal["blind"] = "blind"
+    what: Text
+    why: Text
+
+
+class Sighted(System):
+    """A blind part sees again; ``since`` is when it went blind, null where a restart lies between."""
+
+    change: Literal["sighted"] = "sighted"
+    what: Text
+    since: Time | None
+
+
+class ClockChanged(System):
+    """The clock's state changed or the wall clock stepped against the uptime, at this event's time and uptime."""
+
+    change: Literal["clock"] = "clock"
+    what: Literal["clock"] = "clock"
+    state: ClockState
+    error_ms: int | None = Field(description="bound of the wall clock's error; null where nothing is known")
+    step_ms: int = Field(description="how far the wall clock stepped, 0 for a change of state alone")
+
+
+class Storage(System):
+    """Commits failed and work again. ``unrecorded``: taps shown red for it between ``since`` and this event."""
+
+    change: Literal["storage"] = "storage"
+    what: Literal["journal"] = "journal"
+    why: Text
+    since: Time
+    unrecorded: int
+    dropped: int = Field(description="other readings that could not be kept until the disk came back")
+
+
+class RosterInForce(System):
+    """Which roster decides from here on."""
+
+    change: Literal["roster"] = "roster"
+    what: Literal["roster"] = "roster"
+    sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = Field(description="empty for no file")
+    officers: int
+
+
+class Unusable(System):
+    """Something handed to the post was refused or set aside."""
+
+    change: Literal["refused"] = "refused"
+    what: Text
+    why: Text
+
+
+class Lost(System):
+    """Events ``from`` to ``to`` (inclusive) of a chain are gone for good; nobody need ask for them."""
+
+    change: Literal["lost"] = "lost"
+    chain: Uuid
+    from_: Seq = Field(alias="from")
+    to: Seq
+    why: Text
+
+
+SystemData = Annotated[
+    ChainBegan
+    | KeyChanged
+    | Booted
+    | Stopped
+    | Blind
+    | Sighted
+    | ClockChanged
+    | Storage
+    | RosterInForce
+    | Unusable
+    | Lost,
+    Field(discriminator="change"),
+]
+
+
+class Draft(BaseModel):
+    """An event before it has a number: what the rules decide. ``subject``: the sensor's name, or ``post``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    subject: Name
+    data: Checkin | Door | SystemData
+
+    @property
+    def kind(self) -> str:
+        """The topic level and the middle of the CloudEvents type."""
+        return self.data.kind
+
+
+class Envelope(BaseModel):
+    """One event on the wire: CloudEvents 1.0, structured mode, plus number, chain and signature.
+
+    Members and kinds this version does not know are kept: they are verified like known ones.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+
+    specversion: Literal["1.0"]
+    id: Annotated[str, Field(max_length=60)]
+    source: Annotated[str, Field(pattern=r"^/[A-Za-z0-9_-]{1,32}/[a-z0-9-]{1,32}/[a-z0-9-]{1,32}$")]
+    type: Annotated[str, Field(pattern=r"^guardpost\.[a-z0-9-]{1,32}\.v[1-9][0-9]{0,3}$")]
+    subject: Name
+    time: Time
+    datacontenttype: Literal["application/json"]
+    data: dict[str, Any]
+    chain: Uuid
+    seq: Seq
+    prev: Sha256
+    bootid: Uuid
+    uptime: Annotated[str, Field(pattern=r"^[0-9]{1,12}\.[0-9]{3}$")]
+    clock: ClockState
+    keyid: KeyId
+    signature: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{86}$")]
+
+    @property
+    def kind(self) -> str:
+        """``checkin`` of ``guardpost.checkin.v1``."""
+        return self.type.split(".")[1]

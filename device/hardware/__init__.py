@@ -1,0 +1,1 @@
+"""Thin workers around copper: each has one thread, and each only puts readings."""

@@ -1,0 +1,177 @@
+"""What the outside told the post: every reading carries the instant at which its worker saw it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+ClockState = Literal["synced", "holdover", "unsynced"]
+Assurance = Literal["none", "uid", "sun", "mutual", "osdp-sc"]
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """One moment as the post knows it.
+
+    ``uptime_ms``: milliseconds since boot (CLOCK_BOOTTIME), what deadlines are measured in.
+    ``wall_ms``: milliseconds since 1970-01-01 UTC, what people read; it may step.
+    ``clock``: how far ``wall_ms`` may be believed.
+    """
+
+    uptime_ms: int
+    wall_ms: int
+    clock: ClockState = "synced"
+
+
+@dataclass(frozen=True, slots=True)
+class BadgeRead:
+    """A card came into a reader's field. ``uid``: 4, 7 or 10 bytes as the card sent them."""
+
+    at: Instant
+    reader: str
+    uid: bytes
+    assurance: Assurance = "uid"
+
+
+@dataclass(frozen=True, slots=True)
+class ButtonPressed:
+    """A button went from released to pressed, debounced."""
+
+    at: Instant
+    button: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContactChanged:
+    """A door contact's debounced state: ``open`` is the door's, whatever the wiring. Also sent at start."""
+
+    at: Instant
+    contact: str
+    open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PartBlind:
+    """A part stopped answering. ``part`` names it as ``reader gate``; ``why`` is one line for people."""
+
+    at: Instant
+    part: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartSighted:
+    """A blind part answers again."""
+
+    at: Instant
+    part: str
+
+
+class Trouble(StrEnum):
+    """What was found wrong while opening the state folder and the roster; ``system`` events name it."""
+
+    ROSTER = "roster"
+    SITE_KEY = "site key"
+    SNAPSHOT = "snapshot"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Something handed to the post was unusable and set aside. ``why``: one line: what, where, the mend."""
+
+    at: Instant
+    what: Trouble
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The program started. ``same_boot``: the kernel has not restarted since the last recorded event."""
+
+    at: Instant
+    same_boot: bool
+    firmware: str
+
+
+@dataclass(frozen=True, slots=True)
+class RosterLoaded:
+    """A roster is in force. ``sha256``: lower-case hex of the file's bytes, empty for no file."""
+
+    at: Instant
+    sha256: str
+    officers: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommitFailed:
+    """A durable commit failed. ``unrecorded``: how many taps were shown red for it."""
+
+    at: Instant
+    why: str
+    unrecorded: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested:
+    """Someone asked the program to end (a signal)."""
+
+    at: Instant
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """A worker thread died of an exception nobody expected; the program ends and is started again."""
+
+    at: Instant
+    thread: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The broker accepted connection ``generation``. ``receive_maximum``: MQTT 5, section 3.2.2.3.3."""
+
+    at: Instant
+    generation: int
+    receive_maximum: int
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """Connection ``generation`` ended or never came up.
+
+    ``speaks_other``: the broker refused this protocol version (CONNACK 0x01 or 0x84).
+    ``mute``: it closed before any CONNACK, as a server that speaks another version may.
+    """
+
+    at: Instant
+    generation: int
+    why: str
+    speaks_other: bool = False
+    mute: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A PUBACK. ``reason``: its MQTT 5 reason code, 0x00 where MQTT 3.1.1 has none."""
+
+    at: Instant
+    generation: int
+    mid: int
+    reason: int
+
+
+LinkReading = Connected | Disconnected | Delivered
+RuleReading = (
+    BadgeRead
+    | ButtonPressed
+    | ContactChanged
+    | PartBlind
+    | PartSighted
+    | Refused
+    | Started
+    | RosterLoaded
+    | CommitFailed
+    | StopRequested
+)
+Reading = RuleReading | LinkReading | Crashed
