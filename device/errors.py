@@ -23,7 +23,7 @@ class StateError(GuardpostError):
     """The state folder cannot be used."""
 
 
-class NotRecorded(GuardpostError):  # noqa: N818 - the word the officer is shown
+class NotRecorded(GuardpostError):
     """A durable commit failed; nothing of it holds."""
 
 
