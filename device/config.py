@@ -1,0 +1,280 @@
+"""The post's configuration: one TOML file into one frozen tree; every mistake is one line with its mend."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from device.errors import ConfigError
+from device.problems import explain, problem
+
+_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_SPI0_PINS = {11: "SPI clock", 10: "SPI MOSI", 9: "SPI MISO"}
+_CHIP_SELECT_PIN = {0: 8, 1: 7}
+
+
+def _duration(value: object) -> object:
+    """``"90s"``, ``"5m"``, ``"1h"``, ``"500ms"`` or ``"2d"``."""
+    found = re.fullmatch(r"(\d{1,9})(ms|s|m|h|d)", value) if isinstance(value, str) else None
+    if found is None:
+        raise problem(f'{value!r} is no duration; write a number and a unit in quotes, like "90s", "5m" or "1h"')
+    return timedelta(milliseconds=int(found[1]) * _UNITS_MS[found[2]])
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,32}$")]
+Pin = Annotated[int, Field(ge=2, le=27, strict=True)]
+
+
+_S = TypeVar("_S", bound="Section")
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PostSection(Section):
+    """``[post]``: who and where."""
+
+    site: Slug
+    name: Slug
+    timezone: str = "UTC"
+    state_dir: Path = Path("/var/lib/guardpost")
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_timezone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise problem(f'{value!r} is no time zone; write an IANA name like "Asia/Jakarta"') from None
+        return value
+
+
+class Broker(BaseModel):
+    """One broker's address."""
+
+    model_config = ConfigDict(frozen=True)
+
+    host: str
+    port: int
+    tls: bool
+
+    def __str__(self) -> str:
+        """As its owner wrote it, in full."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'mqtts' if self.tls else 'mqtt'}://{host}:{self.port}"
+
+
+def _broker(value: object) -> object:
+    mend = "write mqtts://host:8883, or mqtt://127.0.0.1:1883 for a broker on this machine"
+    if not isinstance(value, str):
+        raise problem(f"{value!r} is no broker address; {mend}")
+    try:
+        url = urlsplit(value)
+        port = url.port
+    except ValueError:
+        raise problem(f"{value!r} is no broker address; {mend}") from None
+    if url.scheme not in ("mqtt", "mqtts") or not url.hostname or url.path.strip("/") or url.query or url.fragment:
+        raise problem(f"{value!r} is no broker address; {mend}")
+    if url.username or url.password:
+        raise problem("no user or password in an address; the user is site/name, put the password in password_file")
+    tls = url.scheme == "mqtts"
+    return {"host": url.hostname, "port": port or (8883 if tls else 1883), "tls": tls}
+
+
+class LinkSection(Section):
+    """``[link]``: the way to the control room."""
+
+    brokers: Annotated[tuple[Annotated[Broker, BeforeValidator(_broker)], ...], Field(min_length=1)]
+    root: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")] = "guardpost"
+    protocol: Literal["auto", "5", "3.1.1"] = "auto"
+    keepalive: Duration = timedelta(seconds=60)
+    state_every: Duration = timedelta(minutes=5)
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+
+    @field_validator("keepalive")
+    @classmethod
+    def _keepalive_fits(cls, value: timedelta) -> timedelta:
+        if not timedelta(seconds=5) <= value <= timedelta(hours=1):
+            raise problem('must be from "5s" to "1h"')
+        return value
+
+    @field_validator("state_every")
+    @classmethod
+    def _state_paced(cls, value: timedelta) -> timedelta:
+        if value < timedelta(seconds=5):
+            raise problem('must be "5s" or more')
+        return value
+
+    @model_validator(mode="after")
+    def _pair(self) -> "LinkSection":
+        if (self.certificate_file is None) != (self.key_file is None):
+            raise problem("certificate_file and key_file belong together; give both or neither")
+        return self
+
+
+class RosterSection(Section):
+    """``[roster]``: who may tap."""
+
+    file: Path = Path("/etc/guardpost/roster.toml")
+
+
+class CheckinSection(Section):
+    """``[checkin]``: how taps are judged."""
+
+    repeat_after: Duration = timedelta(seconds=10)
+
+
+class ReaderSection(Section):
+    """``[[reader]]``: a badge reader. ``chip_select``: 0 for the CE0 pin, 1 for CE1."""
+
+    name: Slug
+    driver: Literal["rc522"]
+    chip_select: Literal[0, 1] = 0
+    reset_pin: Pin | None = None
+
+
+class DoorSection(Section):
+    """``[[door]]``: a contact between ``pin`` and ground."""
+
+    name: Slug
+    pin: Pin
+    normally: Literal["closed", "open"] = "closed"
+    held_after: Duration = timedelta(seconds=60)
+    forced_without_checkin: Duration | None = None
+
+
+class ButtonSection(Section):
+    """``[[button]]``: a push button between ``pin`` and ground."""
+
+    name: Slug
+    pin: Pin
+    does: Literal["checkin"]
+
+
+class IndicatorSection(Section):
+    """``[indicator]``: lights and buzzer, lit by a high pin."""
+
+    green: Pin
+    red: Pin
+    buzzer: Pin | None = None
+
+
+class Config(Section):
+    """The whole file."""
+
+    post: PostSection
+    link: LinkSection
+    roster: RosterSection = RosterSection()
+    checkin: CheckinSection = CheckinSection()
+    reader: tuple[ReaderSection, ...] = ()
+    door: tuple[DoorSection, ...] = ()
+    button: tuple[ButtonSection, ...] = ()
+    indicator: IndicatorSection | None = None
+
+    @cached_property
+    def source(self) -> str:
+        """The CloudEvents source, which is the topic root with a slash before it."""
+        return f"/{self.link.root}/{self.post.site}/{self.post.name}"
+
+    @property
+    def timezone(self) -> ZoneInfo:
+        """The time zone of dates in the roster and of what people are shown."""
+        return ZoneInfo(self.post.timezone)
+
+    @model_validator(mode="after")
+    def _one_owner_each(self) -> "Config":
+        for owners, what, mend in (
+            (self._pins(), "pin", "give each its own pin"),
+            (self._names(), "name", "give each its own name, since it becomes an event's subject"),
+        ):
+            taken: dict[object, str] = {}
+            for value, owner in owners:
+                if value in taken:
+                    raise problem(f"{what} {value} is used by {taken[value]} and by {owner}; {mend}")
+                taken[value] = owner
+        return self
+
+    def _names(self) -> Iterator[tuple[str, str]]:
+        for kind in ("reader", "door", "button"):
+            for index, section in enumerate(getattr(self, kind)):
+                yield section.name, f"{kind}[{index}]"
+
+    def _pins(self) -> Iterator[tuple[int, str]]:
+        if self.reader:
+            yield from ((pin, f"{use} (reader)") for pin, use in _SPI0_PINS.items())
+        for kind in ("reader", "door", "button"):
+            for index, section in enumerate(getattr(self, kind)):
+                yield from _pins_of(section, f"{kind}[{index}]")
+        if self.indicator is not None:
+            for light in ("green", "red", "buzzer"):
+                if (pin := getattr(self.indicator, light)) is not None:
+                    yield pin, f"indicator.{light}"
+
+
+def _pins_of(section: Section, owner: str) -> Iterator[tuple[int, str]]:
+    if isinstance(section, ReaderSection):
+        yield _CHIP_SELECT_PIN[section.chip_select], f"{owner}.chip_select"
+        if section.reset_pin is not None:
+            yield section.reset_pin, f"{owner}.reset_pin"
+    if isinstance(section, DoorSection | ButtonSection):
+        yield section.pin, f"{owner}.pin"
+
+
+def load(file: Path) -> Config:
+    """Read and check a configuration file. Raises ConfigError, one line a problem."""
+    return parse(read_toml(file, "guardpost run --config FILE names another"), file)
+
+
+def read_toml(file: Path, mend: str) -> dict[str, Any]:
+    """A TOML file's content. Raises ConfigError; ``mend`` ends the line where the file cannot be read."""
+    try:
+        return tomllib.loads(file.read_bytes().decode("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read ({error.strerror}); {mend}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file}: not TOML: {error}; correct that line") from None
+
+
+def parse(content: dict[str, Any], file: Path) -> Config:
+    """The tree from a file's content; relative paths are relative to the file. Raises ConfigError."""
+    try:
+        config = Config.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError("\n".join(explain(error, file, Config))) from None
+    return _resolved(config, file.resolve().parent)
+
+
+def _resolved(section: _S, folder: Path) -> _S:
+    """The same section with every path made absolute."""
+    changed: dict[str, Any] = {}
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, Path):
+            changed[name] = folder / value
+        elif isinstance(value, Section):
+            changed[name] = _resolved(value, folder)
+    return section.model_copy(update=changed) if changed else section

@@ -1,0 +1,81 @@
+"""What is wrong with a file that a person wrote: pydantic's errors as one line each, with the mend."""
+
+import difflib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+_OURS = "guardpost"
+_MENDS = {
+    "missing": "missing; add it",
+    "model_type": "must be a section of keys, like the one in the example file",
+    "tuple_type": "must be a list: values in [ ], or sections with [[ ]] around the name",
+    "too_short": "is empty; write at least one",
+    "string_type": "must be text in quotes",
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number without quotes",
+}
+_PATTERNS = {
+    "^[a-z0-9-]{1,32}$": "write a-z, 0-9 and -, at most 32 characters",
+    "^[A-Za-z0-9_-]{1,32}$": "write letters, digits, _ and -, at most 32 characters",
+    "^[A-Za-z0-9._-]{1,64}$": "write letters, digits, . _ and -, at most 64 characters",
+}
+
+
+def problem(text: str) -> PydanticCustomError:
+    """An error for a validator to raise, with our own words: what is wrong; the mend."""
+    return PydanticCustomError(_OURS, "{text}", {"text": text})
+
+
+def explain(error: ValidationError, file: Path, model: type[BaseModel]) -> Iterator[str]:
+    """One line a problem: file, key, what is wrong, the mend."""
+    problems = error.errors(include_url=False)
+    for found in problems:
+        place = found["loc"]
+        if found["type"] == "too_short" and any(
+            p["loc"][: len(place)] == place for p in problems if p is not found
+        ):
+            continue  # its only items are bad and have lines of their own
+        key = _key(place)
+        yield f"{file}: {key + ': ' if key else ''}{_what(found, model)}"
+
+
+def _key(place: Sequence[int | str]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
+
+
+def _what(found: ErrorDetails, model: type[BaseModel]) -> str:
+    kind, place = found["type"], found["loc"]
+    if kind == "extra_forbidden":
+        known = sorted(_keys_at(model, place[:-1]))
+        near = difflib.get_close_matches(str(place[-1]), known, n=1)
+        return "unknown key; " + (f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}")
+    if kind == _OURS:
+        return found["msg"]
+    if kind in _MENDS:
+        return _MENDS[kind]
+    if kind == "string_pattern_mismatch":
+        mend = _PATTERNS.get(found["ctx"]["pattern"], f"must match {found['ctx']['pattern']}")
+        return f"{found['input']!r} cannot be used; {mend}"
+    mend = found["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    return f"{found['input']!r} cannot be used; it must be {mend}"
+
+
+def _keys_at(model: type[BaseModel], place: Sequence[int | str]) -> set[str]:
+    """The keys known at a place in the tree."""
+    here = model
+    for part in place:
+        if isinstance(part, str):
+            fields = {field.alias or name: field for name, field in here.model_fields.items()}
+            here = _model_in(fields[part].annotation) or here
+    return {field.alias or name for name, field in here.model_fields.items()}
+
+
+def _model_in(annotation: object) -> type[BaseModel] | None:
+    """The model within ``Model``, ``Model | None`` or ``tuple[Model, ...]``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for arg in get_args(annotation) if (found := _model_in(arg)) is not None), None)
