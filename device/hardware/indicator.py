@@ -1,0 +1,90 @@
+"""Two lights and a buzzer: one thread plays the patterns, the newest answer replaces the one before."""
+
+import queue
+import threading
+import time
+from collections import deque
+
+from gpiozero import DigitalOutputDevice
+from gpiozero.pins import Factory
+
+from device.effects import Answer
+from device.hardware.patterns import DARK_BETWEEN_MS, NO_LINE, NO_LINE_EVERY_MS, PATTERNS, Moment
+
+_DARK = Moment(0)
+
+
+class Indicator:
+    """Plays answers on ``green``, ``red`` and ``buzzer`` (BCM pins, lit by a high level)."""
+
+    def __init__(self, green: int, red: int, buzzer: int | None, factory: Factory) -> None:
+        """Take the pins; dark."""
+        # In this order a light never rises before its beep, so the first edge already tells the answer.
+        pins = {"buzzer": buzzer, "green": green, "red": red}
+        self._outputs = {
+            name: DigitalOutputDevice(pin, pin_factory=factory) for name, pin in pins.items() if pin is not None
+        }
+        self._wanted: queue.SimpleQueue[Answer | bool | None] = queue.SimpleQueue()
+        self._lit = _DARK
+        self._moments: deque[Moment] = deque()
+        self._line = False
+        self._thread = threading.Thread(target=self._run, name="indicator")
+
+    def start(self) -> None:
+        """Begin to play."""
+        self._thread.start()
+
+    def show(self, answer: Answer) -> None:
+        """Answer the officer; returns at once."""
+        self._wanted.put(answer)
+
+    def line(self, up: bool) -> None:
+        """Whether the control room can be reached; while it cannot, a red flash now and then says so."""
+        self._wanted.put(up)
+
+    def stop(self) -> None:
+        """Dark, and the pins are free again."""
+        self._wanted.put(None)
+        self._thread.join()
+        for output in self._outputs.values():
+            output.close()
+
+    def _run(self) -> None:
+        until_s = time.monotonic()
+        while True:
+            try:
+                wanted = self._wanted.get(timeout=max(0.0, until_s - time.monotonic()))
+            except queue.Empty:
+                until_s = time.monotonic() + self._next() / 1000
+                continue
+            if wanted is None:
+                self._light(_DARK)
+                return
+            if isinstance(wanted, bool):
+                self._line = wanted
+            else:
+                self._begin(wanted)
+                until_s = time.monotonic()
+
+    def _begin(self, answer: Answer) -> None:
+        self._moments = deque(PATTERNS[answer])
+        if self._lit != _DARK:
+            self._moments.appendleft(Moment(DARK_BETWEEN_MS))  # an answer of its own, not more of the last one
+
+    def _next(self) -> int:
+        """Light the next moment; how long it lasts, in milliseconds."""
+        if self._moments:
+            moment = self._moments.popleft()
+            self._light(moment)
+            return moment.ms
+        self._light(_DARK)
+        if not self._line:
+            self._moments.append(NO_LINE)
+        return NO_LINE_EVERY_MS
+
+    def _light(self, moment: Moment) -> None:
+        for name, output in self._outputs.items():
+            level = getattr(moment, name)
+            if level != getattr(self._lit, name):
+                output.value = level
+        self._lit = moment
