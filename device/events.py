@@ -148,11 +148,11 @@ class Blind(System):
 
 
 class Sighted(System):
-    """A blind part sees again; ``since`` is when it went blind, null where a restart lies between."""
+    """A blind part sees again; ``since`` is when it went blind."""
 
     change: Literal["sighted"] = "sighted"
     what: Text
-    since: Time | None
+    since: Time
 
 
 class ClockChanged(System):

@@ -1,6 +1,6 @@
 """What the outside told the post: every reading carries the instant at which its worker saw it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal
 
@@ -14,12 +14,17 @@ class Instant:
 
     ``uptime_ms``: milliseconds since boot (CLOCK_BOOTTIME), what deadlines are measured in.
     ``wall_ms``: milliseconds since 1970-01-01 UTC, what people read; it may step.
-    ``clock``: how far ``wall_ms`` may be believed.
+    ``clock``: how far ``wall_ms`` may be believed. ``error_ms``: bound of its error, None where unknown.
     """
 
     uptime_ms: int
     wall_ms: int
     clock: ClockState = "synced"
+    error_ms: int | None = None
+
+    def earlier(self, ms: int) -> "Instant":
+        """The instant ``ms`` milliseconds before this one."""
+        return replace(self, uptime_ms=self.uptime_ms - ms, wall_ms=self.wall_ms - ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,7 @@ class PartBlind:
 
 @dataclass(frozen=True, slots=True)
 class PartSighted:
-    """A blind part answers again."""
+    """A part answers: for the first time since the start, or again."""
 
     at: Instant
     part: str
@@ -70,6 +75,8 @@ class Trouble(StrEnum):
     """What was found wrong while opening the state folder and the roster; ``system`` events name it."""
 
     ROSTER = "roster"
+    JOURNAL = "journal"
+    SIGNING_KEY = "signing key"
     SITE_KEY = "site key"
     SNAPSHOT = "snapshot"
 
@@ -103,11 +110,16 @@ class RosterLoaded:
 
 @dataclass(frozen=True, slots=True)
 class CommitFailed:
-    """A durable commit failed. ``unrecorded``: how many taps were shown red for it."""
+    """Durable commits failed since ``at``.
+
+    ``unrecorded``: how many taps were shown red for it. ``dropped``: how many other readings were
+    more than could be kept for a later commit.
+    """
 
     at: Instant
     why: str
     unrecorded: int
+    dropped: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,5 +185,6 @@ RuleReading = (
     | RosterLoaded
     | CommitFailed
     | StopRequested
+    | Crashed
 )
-Reading = RuleReading | LinkReading | Crashed
+Reading = RuleReading | LinkReading

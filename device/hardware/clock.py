@@ -20,10 +20,6 @@ class Clock(Protocol):
         """The present instant."""
         ...
 
-    def error_ms(self) -> int | None:
-        """Bound of the wall clock's error in milliseconds; None where nothing is known."""
-        ...
-
 
 class KernelClock:
     """CLOCK_BOOTTIME, CLOCK_REALTIME and adjtimex(2), which needs no privilege to read."""
@@ -35,22 +31,15 @@ class KernelClock:
 
     def now(self) -> Instant:
         """The present instant. ``holdover``: it was synced in this run and the bound has grown since."""
+        error_us = self._maximum_error_us()
+        self._was_synced = self._was_synced or error_us < _SYNCED_BELOW_US
+        state: ClockState = "synced" if error_us < _SYNCED_BELOW_US else "unsynced"
         return Instant(
             uptime_ms=time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000,
             wall_ms=time.time_ns() // 1_000_000,
-            clock=self._state(),
+            clock="holdover" if state == "unsynced" and self._was_synced else state,
+            error_ms=None if error_us >= _KERNEL_GIVES_UP_US else error_us // 1000,
         )
-
-    def error_ms(self) -> int | None:
-        """The kernel's maximum error; None where the kernel has given up on it."""
-        error_us = self._maximum_error_us()
-        return None if error_us >= _KERNEL_GIVES_UP_US else error_us // 1000
-
-    def _state(self) -> ClockState:
-        if self._maximum_error_us() < _SYNCED_BELOW_US:
-            self._was_synced = True
-            return "synced"
-        return "holdover" if self._was_synced else "unsynced"
 
     def _maximum_error_us(self) -> int:
         timex = _Timex()

@@ -3,7 +3,7 @@
 import queue
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from gpiozero import DigitalInputDevice
@@ -119,9 +119,7 @@ class Contacts:
         began_ms = an_input.debounce.sample(low, at.uptime_ms)
         if began_ms is None:
             return
-        ago_ms = at.uptime_ms - began_ms
-        began = replace(at, uptime_ms=began_ms, wall_ms=at.wall_ms - ago_ms)
-        self._say(an_input.what, low, began)
+        self._say(an_input.what, low, at.earlier(at.uptime_ms - began_ms))
 
     def _say(self, what: DoorContact | Button, low: bool, at: Instant) -> None:
         if isinstance(what, DoorContact):

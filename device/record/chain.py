@@ -53,6 +53,11 @@ def jwk_public(jwk: Jwk) -> bytes:
     return public
 
 
+def event_hash(event: bytes) -> str:
+    """SHA-256 over an event's exact bytes, lower-case hex: what ``prev`` and receipts name."""
+    return hashlib.sha256(event).hexdigest()
+
+
 class Signer(Protocol):
     """What the chain needs of a private key."""
 
@@ -121,7 +126,7 @@ class Chain:
         before, after = _around_signature(members)
         signature = base64url(self.signer.sign(_unsigned(before, after)))
         event = _signed(before, after, signature)
-        head = Head(self.head.chain, seq, hashlib.sha256(event).hexdigest())
+        head = Head(self.head.chain, seq, event_hash(event))
         return replace(self, head=head), Sealed(draft.kind, event, head)
 
 
@@ -150,7 +155,7 @@ def follow(before: Head, envelope: Envelope, event: bytes) -> Head:
         raise BrokenLink(f"event {envelope.id}: follows number {before.seq}")
     if envelope.prev != before.hash:
         raise BrokenLink(f"event {envelope.id}: its prev is not the hash of number {before.seq}")
-    return Head(envelope.chain, envelope.seq, hashlib.sha256(event).hexdigest())
+    return Head(envelope.chain, envelope.seq, event_hash(event))
 
 
 def parse_json(text: bytes) -> dict[str, Any]:

@@ -1,0 +1,101 @@
+"""The retained messages: who the post is, whether it is there, what holds now. Hints, not evidence."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from device import __version__
+from device.events import Jwk, rfc3339
+from device.link.sender import Hint
+from device.link.topics import Topics
+from device.readings import Instant
+from device.record.chain import event_hash
+from device.record.journal import ChainRow, Row
+
+PROTOCOL = 1
+"""Version of the wire contract."""
+
+
+class Rows(Protocol):
+    """What the link reads of the journal."""
+
+    def rows(self, after: int, limit: int) -> list[Row]:
+        """At most ``limit`` events behind position ``after``, in order."""
+        ...
+
+    def chains(self) -> list[ChainRow]:
+        """Every chain, newest first."""
+        ...
+
+    def oldest(self) -> int:
+        """Position of the oldest event still kept."""
+        ...
+
+    def public_keys(self) -> list[str]:
+        """Every public key that signed events of this journal, as JWK texts, newest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """Writes the payloads. ``jwk``: the key that signs now."""
+
+    topics: Topics
+    bootid: str
+    jwk: Jwk
+
+    def topic(self, hint: Hint) -> str:
+        """Where a hint is published."""
+        return {
+            Hint.STATUS: self.topics.status,
+            Hint.IDENTITY: self.topics.identity,
+            Hint.STATE: self.topics.state,
+        }[hint]
+
+    def online(self, now: Instant) -> bytes:
+        """``status`` while connected."""
+        members = {"online": True, "bootid": self.bootid, "since": rfc3339(now.wall_ms)}
+        return _json({**members, "firmware": __version__, "protocol": PROTOCOL})
+
+    def offline(self, why: str | None = None) -> bytes:
+        """``status`` as the last will, or with a reason at a clean stop."""
+        members = {"online": False, "bootid": self.bootid}
+        return _json(members if why is None else {**members, "why": why})
+
+    def identity(self, rows: Rows) -> bytes:
+        """A JWK Set (RFC 7517 section 5), newest key first, past keys kept."""
+        past = [json.loads(jwk) for jwk in rows.public_keys()]
+        now = self.jwk.model_dump()
+        return _json({"keys": [now, *(jwk for jwk in past if jwk["kid"] != now["kid"])]})
+
+    def state(self, now: Instant, rows: Rows, newest: int, done: int, holds: Mapping[str, Any]) -> bytes:
+        """``state``: every chain of the journal, newest first, and what the rules hold."""
+        chains = list(_chains(rows, newest, done))
+        return _json({"time": rfc3339(now.wall_ms), "chains": chains, **holds})
+
+
+def _chains(rows: Rows, newest: int, done: int) -> Iterator[dict[str, Any]]:
+    """Each chain's newest number, that event's hash, its oldest number still kept, its newest acknowledged."""
+    oldest, last = rows.oldest(), newest
+    for chain in rows.chains():
+        if last < oldest:
+            return
+        seq = last - chain.before
+        yield {
+            "chain": chain.chain,
+            "seq": seq,
+            "hash": event_hash(rows.rows(last - 1, 1)[0].event),
+            "first": max(1, oldest - chain.before),
+            "sent": min(max(0, done - chain.before), seq),
+        }
+        last = chain.before
+
+
+def kind_of(event: bytes) -> str:
+    """``checkin`` of an event of type ``guardpost.checkin.v1``."""
+    return str(json.loads(event)["type"]).split(".")[1]
+
+
+def _json(members: Mapping[str, Any]) -> bytes:
+    return json.dumps(members, separators=(",", ":")).encode()

@@ -1,0 +1,184 @@
+"""One MQTT connection: a fresh paho client that only puts readings and never holds a queue of its own."""
+
+import queue
+import ssl
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from device.config import Broker
+from device.errors import ConfigError
+from device.hardware.clock import Clock
+from device.readings import Connected, Delivered, Disconnected, Reading
+
+MqttVersion = Literal["5", "3.1.1"]
+
+QOS = 1
+EVENT_CONTENT_TYPE = "application/cloudevents+json"
+_UNSUPPORTED_PROTOCOL = 0x84
+_RECEIVE_MAXIMUM_DEFAULT = 65_535
+"""MQTT 5, section 3.2.2.3.3: what an absent Receive Maximum means; 3.1.1 has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How the post shows who it is, and whom it believes. ``user`` is also the MQTT client id."""
+
+    user: str
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Will:
+    """What the broker says, retained, when the post has gone without a word."""
+
+    topic: str
+    payload: bytes
+
+
+class Line:
+    """One connection, from dialling to its end. ``generation`` marks its readings."""
+
+    def __init__(
+        self,
+        generation: int,
+        version: MqttVersion,
+        access: Access,
+        will: Will,
+        inbox: "queue.SimpleQueue[Reading]",
+        clock: Clock,
+    ) -> None:
+        """Prepare; ``dial`` connects."""
+        self._generation = generation
+        self._is_5 = version == "5"
+        self._access = access
+        self._inbox = inbox
+        self._clock = clock
+        self._accepted = False
+        self._gone = threading.Event()
+        self._client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=access.user,
+            clean_session=None if self._is_5 else True,
+            protocol=mqtt.MQTTv5 if self._is_5 else mqtt.MQTTv311,
+            reconnect_on_failure=False,
+        )
+        self._client.max_inflight_messages_set(0)  # the window is the sender's
+        self._client.will_set(will.topic, will.payload, qos=QOS, retain=True)
+        self._client.on_connect = self._on_connect
+        self._client.on_disconnect = self._on_disconnect
+        self._client.on_publish = self._on_publish
+
+    def dial(self, broker: Broker, keepalive_s: int) -> None:
+        """Connect in a thread of its own: names resolve, hosts answer and TLS agrees in their own time."""
+        threading.Thread(
+            target=self._dial, args=(broker, keepalive_s), name=f"dial-{self._generation}", daemon=True
+        ).start()
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False, content_type: str | None = None) -> int:
+        """Hand one QoS 1 message to the network thread; its packet identifier."""
+        properties = None
+        if self._is_5 and content_type is not None:
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.ContentType = content_type
+        return self._client.publish(topic, payload, qos=QOS, retain=retain, properties=properties).mid
+
+    def close(self) -> None:
+        """Send DISCONNECT if the line is up, and let go. Returns at once; the network thread ends by itself."""
+        self._client.disconnect()
+
+    def wait_closed(self, timeout_s: float) -> bool:
+        """Whether the network thread has sent what it had and closed, within ``timeout_s``."""
+        return self._gone.wait(timeout_s)
+
+    def _dial(self, broker: Broker, keepalive_s: int) -> None:
+        try:
+            self._identify(broker)
+            self._client.connect(broker.host, broker.port, keepalive_s)
+        except (OSError, UnicodeError, ConfigError) as error:
+            self._ended(f"{broker}: {_plain(error)}")
+            return
+        self._client.loop_start()
+
+    def _identify(self, broker: Broker) -> None:
+        access = self._access
+        if access.password_file is not None:
+            self._client.username_pw_set(access.user, _password(access.password_file))
+        if broker.tls:
+            context = ssl.create_default_context(cafile=access.ca_file)
+            context.minimum_version = ssl.TLSVersion.TLSv1_2
+            if access.certificate_file is not None:
+                context.load_cert_chain(access.certificate_file, access.key_file)
+            self._client.tls_set_context(context)
+
+    # The callbacks run in paho's thread, where an exception would leave a client that looks connected
+    # and is deaf: they only put.
+
+    def _on_connect(
+        self,
+        _client: mqtt.Client,
+        _userdata: object,
+        _flags: object,
+        reason: ReasonCode,
+        properties: Properties | None,
+    ) -> None:
+        self._accepted = True
+        if reason.is_failure:
+            self._ended(f"the broker refuses: {reason}", speaks_other=reason.value == _UNSUPPORTED_PROTOCOL)
+            return
+        maximum = getattr(properties, "ReceiveMaximum", _RECEIVE_MAXIMUM_DEFAULT)
+        self._inbox.put(Connected(self._clock.now(), self._generation, maximum))
+
+    def _on_disconnect(
+        self,
+        _client: mqtt.Client,
+        _userdata: object,
+        _flags: object,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        mute = not self._accepted
+        self._gone.set()
+        self._ended(
+            "closed before it answered; is it an MQTT broker?" if mute else f"line lost: {reason}", mute=mute
+        )
+
+    def _on_publish(
+        self, _client: mqtt.Client, _userdata: object, mid: int, reason: ReasonCode, _properties: Properties | None
+    ) -> None:
+        self._inbox.put(Delivered(self._clock.now(), self._generation, mid, reason.value))
+
+    def _ended(self, why: str, *, speaks_other: bool = False, mute: bool = False) -> None:
+        self._inbox.put(Disconnected(self._clock.now(), self._generation, why, speaks_other, mute))
+
+
+def reason_text(reason: int) -> str:
+    """A PUBACK's reason code in words (MQTT 5, section 3.4.2.1)."""
+    names = {0x10: "nobody subscribes", 0x87: "not authorised", 0x97: "its quota is used up"}
+    return f"{names.get(reason, 'reason')} (0x{reason:02X})"
+
+
+def _password(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: the MQTT password cannot be read ({error}); see link.password_file") from None
+
+
+def _plain(error: Exception) -> str:
+    """An error of the operating system or of TLS in words for people."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not accepted: {error.verify_message}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__

@@ -1,0 +1,185 @@
+"""The journal: every event as its exact bytes in one SQLite file, with the rules' snapshots and the cursor."""
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from device.errors import NotRecorded, StateError
+from device.record.chain import Sealed
+
+VERSION = 1
+CHECKPOINT_IDLE_BYTES = 4 << 20
+CHECKPOINT_BUSY_BYTES = 64 << 20
+"""How much write-ahead log is copied into the database at an idle moment, and how much at any moment."""
+_COMMIT_BYTES = 3 * 4096  # what a commit writes besides its events: snapshots, cursor, the tables' roots
+
+_CURSOR = "done"
+_SCHEMA = f"""
+BEGIN;
+-- position counts every event of this journal from 1; an event's number in its chain is position - before.
+CREATE TABLE events (position INTEGER PRIMARY KEY, event BLOB NOT NULL);
+CREATE TABLE chains (chain TEXT PRIMARY KEY, before INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE snapshots (rule TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE cursors (name TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE keys (kid TEXT PRIMARY KEY, jwk TEXT NOT NULL, since INTEGER NOT NULL) WITHOUT ROWID;
+PRAGMA user_version = {VERSION};
+COMMIT;
+"""
+
+
+class Row(NamedTuple):
+    """One event as it is kept."""
+
+    position: int
+    event: bytes
+
+
+class ChainRow(NamedTuple):
+    """A chain of this journal: its number ``n`` stands at position ``before + n``."""
+
+    chain: str
+    before: int
+
+
+class Journal:
+    """One post's journal. Used by one thread only.
+
+    Durability: WAL with ``synchronous=FULL`` is one fdatasync of the log per commit
+    (SQLite, "PRAGMA synchronous"), and the only setting besides DELETE with EXTRA that lost nothing
+    when power was cut in the middle of writes.
+    """
+
+    def __init__(self, database: sqlite3.Connection, file: Path) -> None:
+        """Use ``Journal.open`` or ``Journal.read_only``."""
+        self._database = database
+        self._file = file
+        log = file.with_name(f"{file.name}-wal")
+        self._log_bytes = log.stat().st_size if log.exists() else 0
+
+    @classmethod
+    def open(cls, file: Path) -> Self:
+        """Open or make a journal for writing. Raises sqlite3.DatabaseError for a damaged file, StateError."""
+        database = sqlite3.connect(file, isolation_level=None, check_same_thread=True, timeout=1.0)
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA synchronous = FULL")
+            database.execute("PRAGMA wal_autocheckpoint = 0")
+            if database.execute("PRAGMA user_version").fetchone() == (0,):
+                database.executescript(_SCHEMA)
+            return cls._checked(database, file)
+        except BaseException:
+            database.close()
+            raise
+
+    @classmethod
+    def read_only(cls, file: Path) -> Self:
+        """Open an existing journal beside its writer. Raises StateError."""
+        if not file.is_file():
+            raise StateError(f"{file}: no journal there; has this post ever run?")
+        try:
+            return cls._checked(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0), file)
+        except sqlite3.DatabaseError as error:
+            raise StateError(f"{file}: cannot be read as a journal ({error})") from None
+
+    @classmethod
+    def _checked(cls, database: sqlite3.Connection, file: Path) -> Self:
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        if version != VERSION:
+            database.close()
+            raise StateError(
+                f"{file}: journal version {version}, this program knows {VERSION}; update the firmware"
+            )
+        return cls(database, file)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def append(
+        self, events: Sequence[Sealed], snapshots: Mapping[str, str], done: int, keys: Mapping[str, str]
+    ) -> int:
+        """Commit events, rules' snapshots, the cursor and public keys (kid to JWK) durably, all or nothing.
+
+        Returns the newest position. Raises NotRecorded; then nothing of it holds.
+        """
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+            position = self.newest()
+            for sealed in events:
+                if sealed.head.seq == 1:
+                    self._database.execute("INSERT INTO chains VALUES (?, ?)", (sealed.head.chain, position))
+                position += 1
+                self._database.execute("INSERT INTO events VALUES (?, ?)", (position, sealed.event))
+            self._database.executemany("REPLACE INTO snapshots VALUES (?, ?)", snapshots.items())
+            self._database.execute("REPLACE INTO cursors VALUES (?, ?)", (_CURSOR, done))
+            rows = ((kid, jwk, position) for kid, jwk in keys.items())
+            self._database.executemany("INSERT OR IGNORE INTO keys VALUES (?, ?, ?)", rows)
+            self._database.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._roll_back()
+            raise NotRecorded(f"{self._file}: {error}; make room or mend the disk") from error
+        self._log_bytes += _COMMIT_BYTES + sum(len(sealed.event) for sealed in events)
+        return position
+
+    def restore(self, rows: Sequence[Row], chains: Sequence[ChainRow], done: int, keys: Mapping[str, str]) -> None:
+        """Fill an empty journal with what was salvaged of another. Raises sqlite3.DatabaseError."""
+        with self._database:
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.executemany("INSERT INTO events VALUES (?, ?)", rows)
+            self._database.executemany("INSERT INTO chains VALUES (?, ?)", chains)
+            self._database.execute("REPLACE INTO cursors VALUES (?, ?)", (_CURSOR, done))
+            self._database.executemany("INSERT INTO keys VALUES (?, ?, 0)", keys.items())
+
+    def _roll_back(self) -> None:
+        if self._database.in_transaction:
+            try:
+                self._database.execute("ROLLBACK")
+            except sqlite3.OperationalError:
+                # SQLite rolls back by itself after some I/O errors and then says that nothing is open.
+                if self._database.in_transaction:
+                    raise
+
+    def newest(self) -> int:
+        """Position of the newest event, 0 for none."""
+        return int(self._database.execute("SELECT coalesce(max(position), 0) FROM events").fetchone()[0])
+
+    def oldest(self) -> int:
+        """Position of the oldest event still kept, 0 for none."""
+        return int(self._database.execute("SELECT coalesce(min(position), 0) FROM events").fetchone()[0])
+
+    def done(self) -> int:
+        """The cursor as last committed: every event up to here was acknowledged by a broker."""
+        found = self._database.execute("SELECT position FROM cursors WHERE name = ?", (_CURSOR,)).fetchone()
+        return 0 if found is None else int(found[0])
+
+    def rows(self, after: int, limit: int) -> list[Row]:
+        """At most ``limit`` events behind position ``after``, in order."""
+        query = "SELECT position, event FROM events WHERE position > ? ORDER BY position LIMIT ?"
+        return [Row(*row) for row in self._database.execute(query, (after, limit))]
+
+    def all_rows(self) -> Iterator[Row]:
+        """Every event, in order, without holding them all in memory."""
+        after = 0
+        while rows := self.rows(after, 1000):
+            yield from rows
+            after = rows[-1].position
+
+    def chains(self) -> list[ChainRow]:
+        """Every chain of this journal, newest first."""
+        query = "SELECT chain, before FROM chains ORDER BY before DESC"
+        return [ChainRow(*row) for row in self._database.execute(query)]
+
+    def snapshots(self) -> dict[str, str]:
+        """The rules' snapshots by rule name."""
+        return dict(self._database.execute("SELECT rule, state FROM snapshots"))
+
+    def public_keys(self) -> list[str]:
+        """Every public key this journal's events were signed with, as JWK texts, newest first."""
+        return [jwk for (jwk,) in self._database.execute("SELECT jwk FROM keys ORDER BY since DESC")]
+
+    def checkpoint(self, idle: bool) -> None:
+        """Copy the write-ahead log into the database once it is large."""
+        if self._log_bytes >= (CHECKPOINT_IDLE_BYTES if idle else CHECKPOINT_BUSY_BYTES):
+            self._database.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            self._log_bytes = 0

@@ -1,0 +1,39 @@
+"""Verifying a run of journal rows: canonical form, signature, number, link."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from device.errors import BadSignature, BrokenLink, ChainError
+from device.events import NO_HASH, Jwk
+from device.record.chain import Head, follow, jwk_public, read, verify
+from device.record.journal import Row
+
+
+def public_keys(jwks: Iterable[str]) -> dict[str, bytes]:
+    """Raw public keys by key id, from JWK texts. Raises ValueError."""
+    found = (Jwk.model_validate_json(text) for text in jwks)
+    return {jwk.kid: jwk_public(jwk) for jwk in found}
+
+
+def verified(rows: Iterable[Row], keys: Mapping[str, bytes]) -> Iterator[tuple[Row, Head]]:
+    """Each row with the head it makes; the first row is taken as it stands. Raises ChainError at a bad one."""
+    before: Head | None = None
+    for row in rows:
+        try:
+            before = _next(row.event, before, keys)
+        except ChainError as error:
+            raise type(error)(f"row {row.position}: {error}") from error
+        yield row, before
+
+
+def _next(event: bytes, before: Head | None, keys: Mapping[str, bytes]) -> Head:
+    envelope = read(event)
+    if (public := keys.get(envelope.keyid)) is None:
+        raise BadSignature(f"event {envelope.id}: signed by key {envelope.keyid}, which this journal does not know")
+    verify(event, public)
+    if envelope.seq == 1:
+        if envelope.prev != NO_HASH:
+            raise BrokenLink(f"event {envelope.id}: the first of its chain, but prev names one before")
+        before = Head(envelope.chain)
+    elif before is None:
+        before = Head(envelope.chain, envelope.seq - 1, envelope.prev)
+    return follow(before, envelope, event)

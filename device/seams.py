@@ -1,0 +1,72 @@
+"""What the loop needs of the journal, the panel, the link and the clock."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from device.effects import Answer
+from device.readings import Instant, LinkReading
+from device.record.chain import Sealed
+
+
+class Clock(Protocol):
+    """Where instants come from."""
+
+    def now(self) -> Instant:
+        """The present instant."""
+        ...
+
+
+class Journal(Protocol):
+    """What the loop needs of the journal."""
+
+    def append(
+        self, events: Sequence[Sealed], snapshots: Mapping[str, str], done: int, keys: Mapping[str, str]
+    ) -> int:
+        """Commit durably, all or nothing; the newest position. Raises NotRecorded."""
+        ...
+
+    def checkpoint(self, idle: bool) -> None:
+        """Fold the log into the database once it is large."""
+        ...
+
+
+class Panel(Protocol):
+    """What the loop needs of lights and buzzer."""
+
+    def show(self, answer: Answer) -> None:
+        """Answer the officer; returns at once."""
+        ...
+
+    def line(self, up: bool) -> None:
+        """Whether the control room can be reached."""
+        ...
+
+
+class Link(Protocol):
+    """What the loop needs of the way to the control room. All calls return at once."""
+
+    @property
+    def up(self) -> bool:
+        """A broker is connected."""
+        ...
+
+    @property
+    def done(self) -> int:
+        """Every event up to this position was acknowledged by a broker."""
+        ...
+
+    def take(self, reading: LinkReading) -> None:
+        """Something happened on the line."""
+        ...
+
+    def work(self, now: Instant, newest: int, holds: Callable[[], Mapping[str, Any]]) -> None:
+        """Dial, publish what waits, renew the retained messages: as far as it goes now."""
+        ...
+
+    def due(self) -> int | None:
+        """Uptime in milliseconds at which ``work`` has something to do without a reading."""
+        ...
+
+    def close(self, why: str) -> None:
+        """Say that the post stops, and disconnect."""
+        ...

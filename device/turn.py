@@ -1,0 +1,52 @@
+"""One turn's copies of chain and rules: what they decide holds only once it is committed."""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from device.effects import Effect
+from device.events import ChainBegan, Draft, KeyChanged
+from device.readings import Instant
+from device.record.chain import Chain, Sealed
+from device.rules.rule import Cause, Due, Numbered, Seat
+
+
+@dataclass
+class Turn:
+    """Copies of the post's seats and chain, changed by each cause; a failed commit simply drops them."""
+
+    seats: list[Seat[Any]]
+    chain: Chain
+    sealed: list[Sealed] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
+    keys: dict[str, str] = field(default_factory=dict)
+
+    def decide(self, first: Cause, at: Instant) -> None:
+        """Show a cause to every rule, and every event that comes of it to every rule again."""
+        causes = deque([first])
+        while causes:
+            cause = causes.popleft()
+            for index, seat in enumerate(self.seats):
+                self.seats[index], step = seat.decide(cause, at)
+                causes.extend(self._seal(draft, at) for draft in step.drafts)
+                self.effects.extend(step.effects)
+
+    def due(self, at: Instant) -> None:
+        """Call the rules whose moment has come by ``at``."""
+        if any(due <= at.uptime_ms for due in self._dues()):
+            self.decide(Due(), at)
+
+    def begin(self, draft: Draft, at: Instant) -> None:
+        """Seal the first event of a new chain."""
+        self._seal(draft, at)
+
+    def _dues(self) -> Iterable[int]:
+        return (due for seat in self.seats if (due := seat.due()) is not None)
+
+    def _seal(self, draft: Draft, at: Instant) -> Numbered:
+        if isinstance(draft.data, ChainBegan | KeyChanged):
+            self.keys[draft.data.jwk.kid] = draft.data.jwk.model_dump_json()
+        self.chain, sealed = self.chain.seal(draft, at)
+        self.sealed.append(sealed)
+        return Numbered(sealed.id, draft)
