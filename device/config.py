@@ -1,7 +1,6 @@
 """The post's configuration: one TOML file into one frozen tree; every mistake is one line with its mend."""
 
 import re
-import tomllib
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import cached_property
@@ -15,13 +14,12 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
 from device.errors import ConfigError
-from device.problems import explain, problem
+from device.problems import parse_toml, problem, validated
 
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _SPI0_PINS = {11: "SPI clock", 10: "SPI MOSI", 9: "SPI MISO"}
@@ -244,28 +242,16 @@ def _pins_of(section: Section, owner: str) -> Iterator[tuple[int, str]]:
 
 def load(file: Path) -> Config:
     """Read and check a configuration file. Raises ConfigError, one line a problem."""
-    return parse(read_toml(file, "guardpost run --config FILE names another"), file)
-
-
-def read_toml(file: Path, mend: str) -> dict[str, Any]:
-    """A TOML file's content. Raises ConfigError; ``mend`` ends the line where the file cannot be read."""
     try:
-        return tomllib.loads(file.read_bytes().decode("utf-8"))
+        content = file.read_bytes()
     except OSError as error:
-        raise ConfigError(f"{file}: cannot be read ({error.strerror}); {mend}") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{file}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{file}: not TOML: {error}; correct that line") from None
+        raise ConfigError(f"{file}: cannot be read ({error.strerror}); name another with --config") from None
+    return parse(parse_toml(content, file), file)
 
 
 def parse(content: dict[str, Any], file: Path) -> Config:
     """The tree from a file's content; relative paths are relative to the file. Raises ConfigError."""
-    try:
-        config = Config.model_validate(content)
-    except ValidationError as error:
-        raise ConfigError("\n".join(explain(error, file, Config))) from None
-    return _resolved(config, file.resolve().parent)
+    return _resolved(validated(Config, content, file), file.resolve().parent)
 
 
 def _resolved(section: _S, folder: Path) -> _S:

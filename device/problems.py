@@ -1,12 +1,17 @@
-"""What is wrong with a file that a person wrote: pydantic's errors as one line each, with the mend."""
+"""Files that people write: TOML into a model, and what is wrong with it as one line each, with the mend."""
 
 import difflib
+import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
+
+from device.errors import ConfigError
+
+_M = TypeVar("_M", bound=BaseModel)
 
 _OURS = "guardpost"
 _MENDS = {
@@ -28,6 +33,24 @@ _PATTERNS = {
 def problem(text: str) -> PydanticCustomError:
     """An error for a validator to raise, with our own words: what is wrong; the mend."""
     return PydanticCustomError(_OURS, "{text}", {"text": text})
+
+
+def parse_toml(content: bytes, file: Path) -> dict[str, Any]:
+    """A TOML file's content from its bytes. Raises ConfigError."""
+    try:
+        return tomllib.loads(content.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file}: not TOML: {error}; correct that line") from None
+
+
+def validated(model: type[_M], content: dict[str, Any], file: Path) -> _M:
+    """A model from a file's content. Raises ConfigError, one line a problem."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError("\n".join(explain(error, file, model))) from None
 
 
 def explain(error: ValidationError, file: Path, model: type[BaseModel]) -> Iterator[str]:

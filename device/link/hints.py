@@ -32,7 +32,7 @@ class Rows(Protocol):
         """Position of the oldest event still kept."""
         ...
 
-    def public_keys(self) -> list[str]:
+    def public_jwks(self) -> list[str]:
         """Every public key that signed events of this journal, as JWK texts, newest first."""
         ...
 
@@ -65,7 +65,7 @@ class Hints:
 
     def identity(self, rows: Rows) -> bytes:
         """A JWK Set (RFC 7517 section 5), newest key first, past keys kept."""
-        past = [json.loads(jwk) for jwk in rows.public_keys()]
+        past = [json.loads(jwk) for jwk in rows.public_jwks()]
         now = self.jwk.model_dump()
         return _json({"keys": [now, *(jwk for jwk in past if jwk["kid"] != now["kid"])]})
 

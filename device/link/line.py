@@ -29,9 +29,10 @@ _RECEIVE_MAXIMUM_DEFAULT = 65_535
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How the post shows who it is, and whom it believes. ``user`` is also the MQTT client id."""
+    """How the post shows who it is, and whom it believes."""
 
     user: str
+    client_id: str
     password_file: Path | None = None
     ca_file: Path | None = None
     certificate_file: Path | None = None
@@ -54,7 +55,7 @@ class Line:
         generation: int,
         version: MqttVersion,
         access: Access,
-        will: Will,
+        will: Will | None,
         inbox: "queue.SimpleQueue[Reading]",
         clock: Clock,
     ) -> None:
@@ -68,13 +69,14 @@ class Line:
         self._gone = threading.Event()
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
-            client_id=access.user,
+            client_id=access.client_id,
             clean_session=None if self._is_5 else True,
             protocol=mqtt.MQTTv5 if self._is_5 else mqtt.MQTTv311,
             reconnect_on_failure=False,
         )
         self._client.max_inflight_messages_set(0)  # the window is the sender's
-        self._client.will_set(will.topic, will.payload, qos=QOS, retain=True)
+        if will is not None:
+            self._client.will_set(will.topic, will.payload, qos=QOS, retain=True)
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_publish = self._on_publish

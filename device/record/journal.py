@@ -174,7 +174,7 @@ class Journal:
         """The rules' snapshots by rule name."""
         return dict(self._database.execute("SELECT rule, state FROM snapshots"))
 
-    def public_keys(self) -> list[str]:
+    def public_jwks(self) -> list[str]:
         """Every public key this journal's events were signed with, as JWK texts, newest first."""
         return [jwk for (jwk,) in self._database.execute("SELECT jwk FROM keys ORDER BY since DESC")]
 

@@ -112,7 +112,7 @@ def _journal(file: Path, key: SigningKey) -> tuple[Journal, _Last | None, str | 
 
 def _verified_tail(journal: Journal, key: SigningKey) -> _Last | None:
     last = None
-    keys = public_keys(journal.public_keys()) | {key.kid: key.public}
+    keys = public_keys(journal.public_jwks()) | {key.kid: key.public}
     for row, head in verified(journal.rows(journal.newest() - VERIFIED_AT_OPEN, VERIFIED_AT_OPEN), keys):
         last = _Last(read(row.event), head)
     return last

@@ -1,0 +1,118 @@
+"""The command line of the firmware: ``guardpost run|check|journal``."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from device import __version__
+from device.errors import ConfigError, GuardpostError
+
+DEFAULT_CONFIG = Path("/etc/guardpost/post.toml")
+
+EXIT_FOUND = 1
+EXIT_CONFIG = 2
+EXIT_STATE = 3
+
+_EPILOG = """\
+exit codes:
+  0   all is well
+  1   check or journal verify found something wrong and named it
+  2   the command line, the configuration or the roster cannot be used
+  3   the state folder, a pin or another part of this machine cannot be used
+  70  run: a part of the program died and named itself; start it again
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code. Every expected failure is one line on standard error."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    try:
+        return int(options.command(options))
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return EXIT_CONFIG
+    except GuardpostError as error:
+        print(error, file=sys.stderr)
+        return EXIT_STATE
+    except BrokenPipeError:
+        # The reader of our output has gone (``| head``): nothing more to say, and nothing to say at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="guardpost",
+        description="Firmware for a guard post: every badge, button and door event on disk, signed, and published.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"guardpost {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    run = commands.add_parser("run", help="run the post until SIGTERM or Ctrl-C")
+    check = commands.add_parser(
+        "check", help="check configuration, roster, state folder and broker, and say what to mend"
+    )
+    journal = commands.add_parser("journal", help="look at what is recorded, also while the post runs")
+    journals = journal.add_subparsers(metavar="COMMAND", required=True)
+    show = journals.add_parser("show", help="print the newest events")
+    verify = journals.add_parser("verify", help="verify every event: bytes, signature, number, link")
+    for command, function in ((run, _run), (check, _check), (show, _show), (verify, _verify)):
+        command.set_defaults(command=function)
+        command.add_argument(
+            "--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="default: %(default)s"
+        )
+    show.add_argument("--last", type=_count, default=20, metavar="N", help="how many; default: %(default)s")
+    show.add_argument("--json", action="store_true", help="the exact bytes of each event, one a line")
+    return parser
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
+# Each command imports what it needs and no more: a post that starts fast is a post that is soon watching again.
+
+
+def _run(options: argparse.Namespace) -> int:
+    from device.config import load
+    from device.hardware.clock import KernelClock
+    from device.hardware.pins import pi_factory
+    from device.wiring import run
+
+    config = load(options.config)
+    with pi_factory() as factory:
+        return run(config, pin_factory=factory, clock=KernelClock())
+
+
+def _check(options: argparse.Namespace) -> int:
+    from device.check import check
+
+    return check(options.config)
+
+
+def _show(options: argparse.Namespace) -> int:
+    from device.config import load
+    from device.journal_view import show
+
+    config = load(options.config)
+    return show(config.post.state_dir, config.timezone, options.last, options.json)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from device.config import load
+    from device.journal_view import verify
+
+    return verify(load(options.config).post.state_dir)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
