@@ -1,0 +1,48 @@
+# Every target does its own set-up: a virtual environment in .venv, packages held to their hashes, and for the
+# tests a few programs from Debian.
+
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO_SECONDS ?=
+PYTEST_ARGS ?=
+
+.PHONY: demo test lint format schemas requirements clean
+.DELETE_ON_ERROR:
+
+demo: .venv/.sim
+	$(BIN)/guardpost-sim demo $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
+
+test: .venv/.test
+	sh tests/debian-programs.sh mosquitto mosquitto_sub:mosquitto-clients strace prlimit:util-linux systemd-analyze:systemd
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: .venv/.test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: .venv/.test
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+schemas: .venv/.test
+	$(BIN)/python -m device.schemas docs/schemas
+
+# Needs uv. Names no registry; every file is held to its hash.
+requirements:
+	uv pip compile -q --upgrade $(COMPILE) --group build -o requirements/post.txt
+	uv pip compile -q --upgrade $(COMPILE) --group build --extra sim --extra recorder -o requirements/sim.txt
+	uv pip compile -q --upgrade $(COMPILE) --group build --group test --extra sim --extra recorder -o requirements/test.txt
+COMPILE := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml
+
+.venv/bin/pip:
+	sh tests/debian-programs.sh $(PYTHON):python3 venv:python3-venv
+	$(PYTHON) -m venv .venv
+
+.venv/.%: requirements/%.txt pyproject.toml | .venv/bin/pip
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r $<
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
