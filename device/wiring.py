@@ -125,7 +125,7 @@ def access(config: Config, suffix: str = "") -> Access:
     user = f"{config.post.site}/{config.post.name}"
     return Access(
         user=user,
-        client_id=user + suffix,
+        client_id=user.replace("/", ".") + suffix,  # some brokers refuse a slash in it
         password_file=config.link.password_file,
         ca_file=config.link.ca_file,
         certificate_file=config.link.certificate_file,

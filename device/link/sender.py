@@ -10,6 +10,8 @@ HOLD_FIRST_MS = 1_000
 HOLD_LONGEST_MS = 30_000
 
 REASON_SUCCESS = 0x00
+FAILURE = 0x80
+"""PUBACK reason codes from here on are failures (MQTT 5, section 2.4); 0x10 says that nobody subscribes."""
 
 
 class Hint(Enum):

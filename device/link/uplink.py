@@ -11,7 +11,7 @@ from device.config import Broker, LinkSection
 from device.link.hints import Hints, Rows, kind_of
 from device.link.line import EVENT_CONTENT_TYPE, MqttVersion, reason_text
 from device.link.redial import Redial
-from device.link.sender import REASON_SUCCESS, Hint, Sender
+from device.link.sender import FAILURE, REASON_SUCCESS, Hint, Sender
 from device.readings import Connected, Delivered, Disconnected, Instant, LinkReading
 
 CONNECT_WITHIN_MS = 20_000
@@ -98,10 +98,8 @@ class Uplink:
                 self._sender.connected(reading.receive_maximum)
                 self._wanted = list(Hint)
                 self._say(logging.INFO, f"connected to {call.broker} (MQTT {call.version})")
-            case Delivered(mid=mid, reason=reason):
-                was_held = self._sender.held
-                what = self._sender.acknowledged(mid, reason, reading.at.uptime_ms)
-                self._refused(what, reason, was_held)
+            case Delivered():
+                self._acknowledged(reading)
             case Disconnected():
                 self._lost(call, reading)
 
@@ -188,14 +186,16 @@ class Uplink:
         every_ms = STATE_AT_MOST_MS if changed else self._settings.state_every // timedelta(milliseconds=1)
         return self._state_ms + every_ms
 
-    def _refused(self, what: int | Hint | None, reason: int, was_held: bool) -> None:
-        if what is None or reason == REASON_SUCCESS:
-            if was_held and not self._sender.held:
-                self._say(logging.INFO, "the broker takes events again")
-        elif isinstance(what, Hint):
-            self._say(logging.ERROR, f"the broker refuses {self._hints.topic(what)}: {reason_text(reason)}")
-        else:
-            self._say(logging.ERROR, f"the broker refuses events: {reason_text(reason)}; they wait in the journal")
+    def _acknowledged(self, reading: Delivered) -> None:
+        was_held = self._sender.held
+        what = self._sender.acknowledged(reading.mid, reading.reason, reading.at.uptime_ms)
+        refusal = reason_text(reading.reason)
+        if isinstance(what, Hint) and reading.reason >= FAILURE:
+            self._say(logging.ERROR, f"the broker refuses {self._hints.topic(what)}: {refusal}")
+        elif isinstance(what, int) and reading.reason != REASON_SUCCESS:
+            self._say(logging.ERROR, f"the broker does not take events: {refusal}; they wait in the journal")
+        elif was_held and not self._sender.held:
+            self._say(logging.INFO, "the broker takes events again")
 
     def _say(self, level: int, line: str) -> None:
         """Log what is new: an hour of the same failure is one line."""

@@ -1,0 +1,1 @@
+"""The recorder at headquarters: subscribes, verifies, stores durably, and names what is missing."""

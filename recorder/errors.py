@@ -1,0 +1,25 @@
+"""The recorder's exceptions: every message is one line that says what, where and the mend.
+
+RecorderError
+├── UsageError     a command's words, the broker's URL or a password file: correct them and start again
+├── StoreError     the store cannot be opened, read or written
+└── WorkerDied     a thread of the recorder ended by an error nobody expected
+"""
+
+from device.errors import GuardpostError
+
+
+class RecorderError(GuardpostError):
+    """Base of all."""
+
+
+class UsageError(RecorderError):
+    """What was asked for cannot be done as it was written."""
+
+
+class StoreError(RecorderError):
+    """The store cannot be used."""
+
+
+class WorkerDied(RecorderError):
+    """A thread of the recorder died; what was not committed will be delivered again."""

@@ -1,0 +1,136 @@
+"""What the store holds, read consistently beside the writer: chains, gaps, findings."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from sqlite3 import Row
+
+from recorder.intake import StatedChain, is_online, stated_chains
+from recorder.places import Gap, Stated, holes, name_hole, span
+from recorder.store import Store
+from recorder.wholeness import obstacle
+
+
+@dataclass(frozen=True, slots=True)
+class ChainSummary:
+    """One chain. ``whole``: up to here nothing is missing (0: nothing yet), ``whole_hash`` its hash.
+
+    ``first`` and ``last`` are the numbers of verified events here, 0 where there is none; ``known`` is the
+    newest number that is signed to exist. ``held`` events wait for a trusted key. ``obstacle``: a fork or
+    a broken link that stops ``whole``. ``lost``: ranges that the post signed to be gone for good.
+    """
+
+    source: str
+    chain: str
+    first: int
+    last: int
+    count: int
+    held: int
+    whole: int
+    whole_hash: str
+    known: int
+    keyid: str | None
+    obstacle: str | None
+    gaps: tuple[Gap, ...]
+    lost: tuple[tuple[int, int], ...]
+
+    @property
+    def missing(self) -> tuple[Gap, ...]:
+        """Gaps that are no mere waiting at the post."""
+        return tuple(gap for gap in self.gaps if not gap.waits)
+
+    @property
+    def whole_and_verified(self) -> bool:
+        """Nothing of what was sent is missing, held or contradicted."""
+        return not self.missing and not self.held and self.obstacle is None
+
+    @property
+    def verdict(self) -> str:
+        """One phrase for people."""
+        problems = [f"lacks {gap}" for gap in self.missing]
+        if self.held:
+            problems.append(f"{self.held} held: key not trusted")
+        if self.obstacle:
+            problems.append(self.obstacle)
+        notes = [str(gap) for gap in self.gaps if gap.waits]
+        notes += [f"{span(first, last)} lost for good" for first, last in self.lost]
+        return ", ".join((problems or ["whole"]) + notes)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The whole store at one moment. ``findings`` counts the open ones."""
+
+    chains: tuple[ChainSummary, ...]
+    verified: int
+    held: int
+    findings: int
+    online: dict[str, bool]
+
+
+def summary(store: Store) -> Summary:
+    """Everything to poll; call it within ``Store.snapshot()`` for one consistent view."""
+    chains = tuple(_chains(store))
+    reports = store.rows("SELECT source, payload FROM report WHERE name = 'status'")
+    return Summary(
+        chains=chains,
+        verified=sum(chain.count for chain in chains),
+        held=sum(chain.held for chain in chains),
+        findings=store.number("SELECT count(*) FROM finding WHERE settled_ms IS NULL"),
+        online={row["source"]: is_online(bytes(row["payload"])) for row in reports},
+    )
+
+
+def _chains(store: Store) -> Iterator[ChainSummary]:
+    stated = _stated(store)
+    for row in list(store.rows("SELECT * FROM chain ORDER BY source, id")):
+        said = stated.pop((row["source"], row["uuid"]), None)
+        yield _chain(store, row, Stated(said.seq, said.first, said.sent) if said else None)
+    for (source, uuid), said in stated.items():
+        if said.seq:
+            gaps = tuple(name_hole(1, said.seq, 0, Stated(said.seq, said.first, said.sent)))
+            yield ChainSummary(source, uuid, 0, 0, 0, 0, 0, "0" * 64, 0, None, None, gaps, ())
+
+
+def _stated(store: Store) -> dict[tuple[str, str], StatedChain]:
+    rows = store.rows("SELECT source, payload FROM report WHERE name = 'state'")
+    return {(row["source"], said.chain): said for row in rows for said in stated_chains(bytes(row["payload"]))}
+
+
+def _chain(store: Store, row: Row, stated: Stated | None) -> ChainSummary:
+    chain, whole = row["id"], row["whole"]
+    here = store.row("SELECT min(seq), max(seq), count(*) FROM event WHERE chain = ? AND verified", chain)
+    newest = store.row("SELECT keyid FROM event WHERE chain = ? AND verified ORDER BY seq DESC LIMIT 1", chain)
+    assert here is not None
+    first, last, count = here[0] or 0, here[1] or 0, here[2]
+    claimed = store.number("SELECT max(seq) FROM claim WHERE chain = ? AND verified", chain)
+    newest_held = store.number("SELECT max(seq) FROM event WHERE chain = ? AND NOT verified", chain)
+    known = max(last, claimed)
+    upto = max(known, newest_held, stated.seq if stated else 0)
+    open_holes = holes(whole + 1, upto, _filled(store, chain, whole))
+    return ChainSummary(
+        source=row["source"],
+        chain=row["uuid"],
+        first=first,
+        last=last,
+        count=count,
+        held=store.number("SELECT count(*) FROM event WHERE chain = ? AND NOT verified", chain),
+        whole=whole,
+        whole_hash=row["whole_hash"],
+        known=known,
+        keyid=newest["keyid"] if newest else None,
+        obstacle=obstacle(store, chain, whole, row["whole_hash"]),
+        gaps=tuple(gap for hole in open_holes for gap in name_hole(*hole, max(last, newest_held), stated)),
+        lost=tuple((r[0], r[1]) for r in store.rows("SELECT first, last FROM lost WHERE chain = ?", chain)),
+    )
+
+
+def _filled(store: Store, chain: int, whole: int) -> Iterator[tuple[int, int]]:
+    """Intervals beyond ``whole`` that are here (held ones too, their verdict says so) or closed, in order."""
+    sql = (
+        "WITH n AS (SELECT DISTINCT seq FROM event WHERE chain = ?1 AND seq > ?2), "
+        "island AS (SELECT seq, seq - row_number() OVER (ORDER BY seq) AS at FROM n) "
+        "SELECT min(seq) AS first, max(seq) AS last FROM island GROUP BY at "
+        "UNION ALL SELECT first, last FROM lost WHERE chain = ?1 AND last > ?2 ORDER BY first"
+    )
+    for row in store.rows(sql, chain, whole):
+        yield row["first"], row["last"]
