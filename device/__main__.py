@@ -89,8 +89,8 @@ def _run(options: argparse.Namespace) -> int:
     from device.wiring import run
 
     config = load(options.config)
-    with pi_factory() as factory:
-        return run(config, pin_factory=factory, clock=KernelClock())
+    with pi_factory() as (factory, bus_error):
+        return run(config, pin_factory=factory, clock=KernelClock(), bus_errors=(OSError, bus_error))
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -24,6 +24,7 @@ from device.problems import parse_toml, problem, validated
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _SPI0_PINS = {11: "SPI clock", 10: "SPI MOSI", 9: "SPI MISO"}
 _CHIP_SELECT_PIN = {0: 8, 1: 7}
+_HOST = re.compile(r"[A-Za-z0-9._:%-]+")
 
 
 def _duration(value: object) -> object:
@@ -90,10 +91,12 @@ def _broker(value: object) -> object:
         port = url.port
     except ValueError:
         raise problem(f"{value!r} is no broker address; {mend}") from None
-    if url.scheme not in ("mqtt", "mqtts") or not url.hostname or url.path.strip("/") or url.query or url.fragment:
-        raise problem(f"{value!r} is no broker address; {mend}")
     if url.username or url.password:
         raise problem("no user or password in an address; the user is site/name, put the password in password_file")
+    host_named = url.hostname is not None and _HOST.fullmatch(url.hostname) is not None
+    more = url.path.strip("/") or url.query or url.fragment
+    if url.scheme not in ("mqtt", "mqtts") or not host_named or port == 0 or more:
+        raise problem(f"{value!r} is no broker address; {mend}")
     tls = url.scheme == "mqtts"
     return {"host": url.hostname, "port": port or (8883 if tls else 1883), "tls": tls}
 
@@ -215,6 +218,7 @@ class Config(Section):
         return self
 
     def _names(self) -> Iterator[tuple[str, str]]:
+        yield "post", "the post itself"
         for kind in ("reader", "door", "button"):
             for index, section in enumerate(getattr(self, kind)):
                 yield section.name, f"{kind}[{index}]"

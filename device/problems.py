@@ -22,6 +22,7 @@ _MENDS = {
     "string_type": "must be text in quotes",
     "bool_type": "must be true or false",
     "int_type": "must be a whole number without quotes",
+    "path_type": "must be a path in quotes",
 }
 _PATTERNS = {
     "^[a-z0-9-]{1,32}$": "write a-z, 0-9 and -, at most 32 characters",
@@ -41,8 +42,10 @@ def parse_toml(content: bytes, file: Path) -> dict[str, Any]:
         return tomllib.loads(content.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{file}: not TOML: {error}; correct that line") from None
+    except ValueError as error:  # tomllib.TOMLDecodeError, and int()'s own where a number has thousands of digits
+        raise ConfigError(f"{file}: not TOML: {str(error)[:200]}; correct that line") from None
+    except RecursionError:
+        raise ConfigError(f"{file}: not TOML: nested too deeply; correct the brackets") from None
 
 
 def validated(model: type[_M], content: dict[str, Any], file: Path) -> _M:
@@ -56,8 +59,11 @@ def validated(model: type[_M], content: dict[str, Any], file: Path) -> _M:
 def explain(error: ValidationError, file: Path, model: type[BaseModel]) -> Iterator[str]:
     """One line a problem: file, key, what is wrong, the mend."""
     problems = error.errors(include_url=False)
+    misspelt = {(*p["loc"][:-1], near) for p in problems if (near := _meant(p, model)) is not None}
     for found in problems:
         place = found["loc"]
+        if found["type"] == "missing" and place in misspelt:
+            continue  # it is there under another name, which has a line of its own
         if found["type"] == "too_short" and any(
             p["loc"][: len(place)] == place for p in problems if p is not found
         ):
@@ -67,15 +73,19 @@ def explain(error: ValidationError, file: Path, model: type[BaseModel]) -> Itera
 
 
 def _key(place: Sequence[int | str]) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{_one_line(part)}" for part in place).lstrip(".")
+
+
+def _one_line(name: str) -> str:
+    """TOML lets a quoted key hold anything, a line break too."""
+    return name if name.isprintable() else repr(name)
 
 
 def _what(found: ErrorDetails, model: type[BaseModel]) -> str:
     kind, place = found["type"], found["loc"]
     if kind == "extra_forbidden":
-        known = sorted(_keys_at(model, place[:-1]))
-        near = difflib.get_close_matches(str(place[-1]), known, n=1)
-        return "unknown key; " + (f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}")
+        near, known = _meant(found, model), sorted(_keys_at(model, place[:-1]))
+        return "unknown key; " + (f"did you mean {near}?" if near else f"known here: {', '.join(known)}")
     if kind == _OURS:
         return found["msg"]
     if kind in _MENDS:
@@ -85,6 +95,14 @@ def _what(found: ErrorDetails, model: type[BaseModel]) -> str:
         return f"{found['input']!r} cannot be used; {mend}"
     mend = found["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     return f"{found['input']!r} cannot be used; it must be {mend}"
+
+
+def _meant(found: ErrorDetails, model: type[BaseModel]) -> str | None:
+    """The known key that an unknown one most resembles."""
+    if found["type"] != "extra_forbidden":
+        return None
+    known = sorted(_keys_at(model, found["loc"][:-1]))
+    return next(iter(difflib.get_close_matches(str(found["loc"][-1]), known, n=1)), None)
 
 
 def _keys_at(model: type[BaseModel], place: Sequence[int | str]) -> set[str]:

@@ -47,11 +47,15 @@ class ButtonPressed:
 
 @dataclass(frozen=True, slots=True)
 class ContactChanged:
-    """A door contact's debounced state: ``open`` is the door's, whatever the wiring. Also sent at start."""
+    """A door contact's debounced state: ``open`` is the door's, whatever the wiring.
+
+    ``at_start``: how the door stands as the program starts; when it moved was not seen.
+    """
 
     at: Instant
     contact: str
     open: bool
+    at_start: bool = False
 
 
 @dataclass(frozen=True, slots=True)

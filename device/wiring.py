@@ -8,24 +8,28 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
+from gpiozero import DigitalOutputDevice
 from gpiozero.exc import GPIOZeroError
 from gpiozero.pins import Factory
 
 from device import __version__
-from device.config import Config
+from device.config import Config, ReaderSection
 from device.effects import Answer
 from device.errors import StateError
 from device.hardware.clock import Clock, boot_id
 from device.hardware.contacts import Button, Contacts, DoorContact
 from device.hardware.indicator import Indicator
+from device.hardware.readers.rc522 import SPI_RATE_HZ, Rc522, pulse
+from device.hardware.readers.reader import ReaderWorker
 from device.link.hints import Hints
 from device.link.line import Access, Line, MqttVersion, Will
 from device.link.topics import Topics
 from device.link.uplink import Uplink
 from device.post import Post
-from device.readings import Crashed, Reading, Refused, RosterLoaded, Started, StopRequested, Trouble
+from device.readings import Crashed, PartBlind, Reading, Refused, RosterLoaded, Started, StopRequested, Trouble
 from device.record.opening import Record, open_record
 from device.roster_file import LoadedRoster, load_roster
 from device.rules.checkin import CheckinRule
@@ -41,9 +45,16 @@ Inbox = queue.SimpleQueue[Reading]
 log = logging.getLogger(__name__)
 
 
-def run(config: Config, *, pin_factory: Factory, clock: Clock) -> int:
-    """Run one post until it is asked to stop; the process's exit code. Raises StateError, ConfigError."""
+BusErrors = tuple[type[Exception], ...]
+
+
+def run(config: Config, *, pin_factory: Factory, clock: Clock, bus_errors: BusErrors = (OSError,)) -> int:
+    """Run one post until it is asked to stop; the process's exit code. Raises StateError, ConfigError.
+
+    ``bus_errors``: what the pin factory's library raises where a transfer fails.
+    """
     inbox: Inbox = queue.SimpleQueue()
+    copper = _Copper(pin_factory, bus_errors)
     bootid = boot_id()
     with ExitStack() as stack:
         record = open_record(config.post.state_dir, config.source, bootid)
@@ -51,7 +62,7 @@ def run(config: Config, *, pin_factory: Factory, clock: Clock) -> int:
         roster = load_roster(config.roster.file, config.post.state_dir, record.site_key, config.timezone)
         seats, unusable = _seats(config, roster.roster, record.journal.snapshots())
         stack.enter_context(_watched(inbox, clock))
-        panel = _panel(config, pin_factory, stack)
+        panel = _panel(config, copper.factory, stack)
         post = Post(
             inbox=inbox,
             clock=clock,
@@ -64,7 +75,7 @@ def run(config: Config, *, pin_factory: Factory, clock: Clock) -> int:
             newest=record.journal.newest(),
         )
         _first_readings(inbox, clock, record, roster, unusable)
-        _inputs(config, pin_factory, clock, inbox, stack)
+        _inputs(config, copper, clock, inbox, stack)
         return post.run()
 
 
@@ -133,6 +144,11 @@ def access(config: Config, suffix: str = "") -> Access:
     )
 
 
+class _Copper(NamedTuple):
+    factory: Factory
+    bus_errors: BusErrors
+
+
 class _NoPanel:
     """A post without lights."""
 
@@ -153,24 +169,42 @@ def _panel(config: Config, factory: Factory, stack: ExitStack) -> Panel:
     return indicator
 
 
-def _inputs(config: Config, factory: Factory, clock: Clock, inbox: Inbox, stack: ExitStack) -> None:
+def _inputs(config: Config, copper: _Copper, clock: Clock, inbox: Inbox, stack: ExitStack) -> None:
     with _pins_named("door and button"):
         contacts = Contacts(
             [
                 *(DoorContact(d.name, d.pin, open_when_low=d.normally == "open") for d in config.door),
                 *(Button(b.name, b.pin) for b in config.button),
             ],
-            factory,
+            copper.factory,
             clock,
             inbox,
         )
     contacts.start()
     stack.callback(contacts.stop)
     for section in config.reader:
+        _reader(section, copper, clock, inbox, stack)
+
+
+def _reader(section: ReaderSection, copper: _Copper, clock: Clock, inbox: Inbox, stack: ExitStack) -> None:
+    """Start one reader; one whose bus cannot be opened is blind, and the rest of the post goes on."""
+    where = f"SPI 0.{section.chip_select}"
+    try:
+        spi = copper.factory.spi(port=0, device=section.chip_select)
+        spi.rate = SPI_RATE_HZ
+    except (*copper.bus_errors, GPIOZeroError) as error:
+        why = f"{where} cannot be opened ({error}): turn it on with dtparam=spi=on, and start again"
+        inbox.put(PartBlind(clock.now(), f"reader {section.name}", why))
+        return
+    reset = None
+    if section.reset_pin is not None:
         with _pins_named(f"reader {section.name}"):
-            worker = _reader(section, factory, clock, inbox, stack)
-        worker.start()
-        stack.callback(worker.stop)
+            line = DigitalOutputDevice(section.reset_pin, initial_value=True, pin_factory=copper.factory)
+        stack.callback(line.close)
+        reset = partial(pulse, line)
+    worker = ReaderWorker(section.name, Rc522(spi, where, reset), clock, inbox, bus_errors=copper.bus_errors)
+    worker.start()
+    stack.callback(worker.stop)
 
 
 @contextmanager

@@ -69,8 +69,9 @@ class Contacts:
         """Say how every door stands, then follow the changes."""
         now = self._clock.now()
         for an_input in self._inputs:
-            if isinstance(an_input.what, DoorContact):
-                self._say(an_input.what, an_input.device.is_active, now)
+            if isinstance(what := an_input.what, DoorContact):
+                is_open = an_input.debounce.settled == what.open_when_low
+                self._inbox.put(ContactChanged(now, what.name, is_open, at_start=True))
         self._thread.start()
 
     def stop(self) -> None:

@@ -16,6 +16,11 @@ class Debounce:
         self._first_edge_ms: int | None = None
 
     @property
+    def settled(self) -> bool:
+        """The level that holds: changes are told against it."""
+        return self._settled
+
+    @property
     def due_ms(self) -> int | None:
         """When to sample again, while the level is not settled."""
         return None if self._edge_ms is None else self._edge_ms + self._stable_ms

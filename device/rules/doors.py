@@ -50,7 +50,7 @@ class DoorsRule:
         """Decide one cause."""
         match cause:
             case ContactChanged(contact=name, open=True) if name in self._doors and name not in state.open:
-                return self._opened(state, self._doors[name], now)
+                return self._opened(state, self._doors[name], cause.at_start, now)
             case ContactChanged(contact=name, open=False) if name in state.open:
                 return self._closed(state, name)
             case Numbered(draft=Draft(data=Checkin(verdict="accepted" | "repeated"))):
@@ -70,12 +70,13 @@ class DoorsRule:
         """``doors``: name to open or closed."""
         return {"doors": {name: "open" if name in state.open else "closed" for name in self._doors}}
 
-    def _opened(self, state: DoorsState, door: DoorLimits, now: Instant) -> Step[DoorsState]:
-        within = door.checkin_within_ms
-        allowed = within is None or (state.checkin_ms is not None and now.uptime_ms - state.checkin_ms <= within)
-        since = rfc3339(now.wall_ms)
+    def _opened(self, state: DoorsState, door: DoorLimits, unseen: bool, now: Instant) -> Step[DoorsState]:
+        within, last = door.checkin_within_ms, state.checkin_ms
+        # An opening that was not seen may have had its check-in: it is never called forced.
+        forced = not unseen and within is not None and (last is None or now.uptime_ms - last > within)
+        since = None if unseen else rfc3339(now.wall_ms)
         opened = OpenDoor(since=since, held_ms=now.uptime_ms + door.held_after_ms)
-        data = Door(door=door.name, change="opened" if allowed else "forced", since=since)
+        data = Door(door=door.name, change="forced" if forced else "opened", since=since)
         after = state.model_copy(update={"open": {**state.open, door.name: opened}})
         return Step(after, (Draft(subject=door.name, data=data),))
 

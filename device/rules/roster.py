@@ -5,7 +5,7 @@ import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -33,6 +33,14 @@ class Officer(BaseModel):
     from_: datetime | date | None = Field(default=None, alias="from")
     until: datetime | date | None = None
     revoked: Annotated[bool, Field(strict=True)] = False
+
+    @field_validator("from_", "until", mode="before")
+    @classmethod
+    def _date(cls, value: Any) -> Any:
+        # A text or number would be understood too, but as midnight or as seconds since 1970.
+        if value is not None and not isinstance(value, date):
+            raise problem(f"{str(value)!r} is no date; write it like 2026-12-31, without quotes")
+        return value
 
     @field_validator("badges")
     @classmethod
@@ -126,6 +134,8 @@ def _milliseconds(moment: datetime | date | None, zone: ZoneInfo, *, end: bool) 
     if moment is None:
         return None
     if not isinstance(moment, datetime):
+        if end and moment == date.max:
+            return None  # 9999-12-31, as people write "for ever"
         moment = datetime.combine(moment + timedelta(days=1 if end else 0), time(), zone)
     elif moment.tzinfo is None:
         moment = moment.replace(tzinfo=zone)

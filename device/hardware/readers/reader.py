@@ -1,0 +1,141 @@
+"""The seam all badge readers share, and the worker that turns their cards into readings."""
+
+import queue
+import threading
+from contextlib import suppress
+from typing import Protocol
+
+from device.errors import GuardpostError
+from device.hardware.clock import Clock
+from device.hardware.readers.presence import Presence
+from device.readings import Assurance, BadgeRead, PartBlind, PartSighted, Reading
+
+RETRY_S = 1.0
+"""A blind reader is started again this often."""
+REST_S = 0.040
+BUSY_S = 0.005
+BUSY_FOR_MS = 500
+"""Polled every ``BUSY_S`` for so long after a card: taps directly after one another are quick."""
+
+
+class ReaderSilent(GuardpostError):
+    """The chip does not answer, or no longer as it was set up. One line: what, where, the mend."""
+
+
+class CardGarbled(GuardpostError):
+    """A card is there, but what it sent is no good: check sum, parity, collision or length.
+
+    ``uids``: the cards that were read whole in the same poll.
+    """
+
+    def __init__(self, why: str, uids: tuple[bytes, ...] = ()) -> None:
+        """``why``: one line for people."""
+        super().__init__(why)
+        self.uids = uids
+
+
+class CardReader(Protocol):
+    """A reader of contactless cards."""
+
+    def start(self) -> None:
+        """Reset and set up. Raises ReaderSilent, or the bus's own error."""
+        ...
+
+    def cards(self) -> list[bytes]:
+        """UIDs (4, 7 or 10 bytes) of the cards in the field now; empty only for a clean time-out.
+
+        Raises CardGarbled, ReaderSilent, or the bus's own error.
+        """
+        ...
+
+    def close(self) -> None:
+        """Field off, bus freed. Raises ReaderSilent or the bus's own error after that."""
+        ...
+
+
+class ReaderWorker:
+    """Polls one reader in the thread ``reader-<name>``.
+
+    Any exception but ReaderSilent, CardGarbled and ``bus_errors`` ends the thread through
+    ``threading.excepthook``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        reader: CardReader,
+        clock: Clock,
+        inbox: "queue.SimpleQueue[Reading]",
+        assurance: Assurance = "uid",
+        bus_errors: tuple[type[Exception], ...] = (OSError,),
+        retry_s: float = RETRY_S,
+    ) -> None:
+        """``bus_errors``: what the bus's library raises when a transfer fails."""
+        self._name = name
+        self._reader = reader
+        self._clock = clock
+        self._inbox = inbox
+        self._assurance: Assurance = assurance
+        self._bus_errors = bus_errors
+        self._retry_s = retry_s
+        self._blind = False
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"reader-{name}")
+
+    def start(self) -> None:
+        """Begin to poll; a reader that does not answer is told as a reading, not raised."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread, then close the reader. Waits for at most one poll."""
+        self._stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+        with suppress(ReaderSilent, *self._bus_errors):  # that a blind reader is blind was said before
+            self._reader.close()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._reader.start()
+                self._poll_until_stopped()
+            except ReaderSilent as silent:
+                self._put_blind(str(silent))
+            except self._bus_errors as error:
+                self._put_blind(f"its bus failed ({error}): check wiring, and that the bus is enabled")
+            self._stopping.wait(self._retry_s)
+
+    def _poll_until_stopped(self) -> None:
+        # A fresh memory after every start: better a tap told twice than one that nobody hears of.
+        presence = Presence()
+        card_ms: int | None = None
+        while not self._stopping.is_set():
+            garbled = False
+            try:
+                uids = self._reader.cards()
+            except CardGarbled as error:
+                uids, garbled = list(error.uids), True
+            now = self._clock.now()
+            # Only a poll proves that a reader which could be started also works.
+            if self._blind:
+                self._blind = False
+                self._inbox.put(PartSighted(now, self._part))
+            for uid in presence.polled(uids, garbled=garbled, at_ms=now.uptime_ms):
+                self._inbox.put(BadgeRead(now, self._name, uid, self._assurance))
+            if uids or garbled:
+                card_ms = now.uptime_ms
+            self._stopping.wait(poll_again_s(card_ms, now.uptime_ms))
+
+    @property
+    def _part(self) -> str:
+        return f"reader {self._name}"
+
+    def _put_blind(self, why: str) -> None:
+        if not self._blind:
+            self._blind = True
+            self._inbox.put(PartBlind(self._clock.now(), self._part, why))
+
+
+def poll_again_s(card_ms: int | None, at_ms: int) -> float:
+    """Seconds to the next poll. ``card_ms``: uptime when a card last was there, None for never."""
+    return BUSY_S if card_ms is not None and at_ms - card_ms < BUSY_FOR_MS else REST_S

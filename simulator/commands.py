@@ -1,0 +1,79 @@
+"""The control commands: one line in, one line out."""
+
+import re
+from collections.abc import Callable
+
+from simulator.board import Board
+from simulator.errors import CommandError
+from simulator.picc import Card
+
+HELP = "tap UIDHEX [READER] | press BUTTON | open DOOR | close DOOR | lights | reader READER freeze|thaw | help"
+_UID_BYTES = (4, 7, 10)
+
+
+class Commands:
+    """Does commands on a board. Called from several clients' threads."""
+
+    def __init__(self, board: Board) -> None:
+        """``board``: the one they are done on."""
+        self._board = board
+        self._known: dict[str, tuple[Callable[..., str], range, str]] = {
+            "tap": (self._tap, range(1, 3), "tap UIDHEX [READER]"),
+            "press": (self._press, range(1, 2), "press BUTTON"),
+            "open": (self._open, range(1, 2), "open DOOR"),
+            "close": (self._close, range(1, 2), "close DOOR"),
+            "lights": (self._board.lights, range(1), "lights"),
+            "reader": (self._fault, range(2, 3), "reader READER freeze|thaw"),
+            "help": (lambda: HELP, range(1), "help"),
+        }
+
+    def __call__(self, line: str) -> str:
+        """Do one command; its answer, or a line that begins with ``error:``."""
+        verb, *words = line.split()
+        try:
+            if verb not in self._known:
+                raise CommandError(f"no command {verb!r}; there is: {', '.join(self._known)}")
+            do, count, usage = self._known[verb]
+            if len(words) not in count:
+                raise CommandError(f"wrong number of words after {verb!r}; write: {usage}")
+            if verb != "help":
+                self._board.wait_ready()
+            return do(*words)
+        except CommandError as error:
+            return f"error: {error}"
+
+    def _tap(self, uid_hex: str, reader: str | None = None) -> str:
+        return f"tap {uid_hex}: {self._board.tap(_uid(uid_hex), reader)}"
+
+    def _press(self, button: str) -> str:
+        return f"press {button}: {self._board.press(button)}"
+
+    def _open(self, door: str) -> str:
+        self._board.open_door(door)
+        return f"door {door}: open"
+
+    def _close(self, door: str) -> str:
+        self._board.close_door(door)
+        return f"door {door}: closed"
+
+    def _fault(self, reader: str, fault: str) -> str:
+        if fault == "freeze":
+            self._board.freeze(reader)
+            return f"reader {reader}: frozen"
+        if fault == "thaw":
+            self._board.thaw(reader)
+            return f"reader {reader}: thawed"
+        raise CommandError(f"no fault {fault!r}; write: reader {reader} freeze, or thaw")
+
+
+def _uid(text: str) -> bytes:
+    if not re.fullmatch(r"([0-9A-Fa-f]{2})+", text):
+        raise CommandError(f"{text!r} is no UID; write its bytes as hex digits without gaps, like 04A1B2C3D4E5F6")
+    uid = bytes.fromhex(text)
+    if len(uid) not in _UID_BYTES:
+        raise CommandError(f"a UID of {len(uid)} bytes; cards have 4, 7 or 10 (8, 14 or 20 hex digits)")
+    try:
+        Card(uid)
+    except ValueError as error:
+        raise CommandError(f"no card has this number: {error}") from None
+    return uid

@@ -1,0 +1,165 @@
+"""The board under the real reader driver and indicator, with a post of a few lines that answers as it is told."""
+
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gpiozero import DigitalOutputDevice
+
+from device.config import Config, parse
+from device.effects import Answer
+from device.hardware.indicator import Indicator
+from device.hardware.readers.rc522 import Rc522
+from device.hardware.readers.reader import ReaderWorker
+from device.readings import BadgeRead, Reading, StopRequested
+from simulator.board import Board
+from simulator.clock import SimClock
+from simulator.commands import Commands
+from simulator.errors import CommandError
+from simulator.officer import Sign
+
+GREEN, RED, MUTE = bytes.fromhex("01020304"), bytes.fromhex("04A1B2C3D4E5F6"), bytes.fromhex("0A0B0C0D0E0F0A0B0C0D")
+ANSWERS = {GREEN: Answer.ACCEPTED, RED: Answer.REFUSED, MUTE: None}
+
+
+def config(**sections: Any) -> Config:
+    content = {
+        "post": {"site": "demo", "name": "gate"},
+        "link": {"brokers": ["mqtt://127.0.0.1:1"]},
+        "reader": [{"name": "gate", "driver": "rc522"}, {"name": "yard", "driver": "rc522", "chip_select": 1}],
+        "indicator": {"green": 5, "red": 6, "buzzer": 13},
+    }
+    return parse(content | sections, Path("post.toml"))
+
+
+class Post:
+    """Reads both readers and answers by the card."""
+
+    def __init__(self, board: Board) -> None:
+        self.inbox: queue.SimpleQueue[Reading] = queue.SimpleQueue()
+        self.read: list[tuple[str, bytes]] = []
+        self.indicator = Indicator(5, 6, 13, board.factory)
+        self.workers = [
+            ReaderWorker(name, Rc522(board.factory.spi(device=n), name, None), SimClock(), self.inbox)
+            for n, name in enumerate(("gate", "yard"))
+        ]
+        self.thread = threading.Thread(target=self._run)
+        self.indicator.start()
+        for worker in self.workers:
+            worker.start()
+        self.thread.start()
+        self.indicator.line(True)
+
+    def _run(self) -> None:
+        while not isinstance(reading := self.inbox.get(), StopRequested):
+            if isinstance(reading, BadgeRead):
+                self.read.append((reading.reader, reading.uid))
+                if answer := ANSWERS[reading.uid]:
+                    self.indicator.show(answer)
+
+    def stop(self) -> None:
+        for worker in self.workers:
+            worker.stop()
+        self.inbox.put(StopRequested(SimClock().now(), "the test ends"))
+        self.thread.join()
+        self.indicator.stop()
+
+
+@pytest.fixture
+def board() -> Iterator[Board]:
+    made = Board(config(), patience_s=1.0)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def post(board: Board) -> Iterator[Post]:
+    made = Post(board)
+    yield made
+    made.stop()
+
+
+def test_a_tap_at_the_named_or_the_first_reader_is_answered(board: Board, post: Post) -> None:
+    taps = ((GREEN, None, Sign.ACCEPTED), (RED, "yard", Sign.REFUSED), (GREEN, "yard", Sign.ACCEPTED))
+    for uid, reader, sign in taps:
+        seen = board.tap(uid, reader).seen
+        assert seen is not None
+        assert seen.sign == sign
+    assert post.read == [("gate", GREEN), ("yard", RED), ("yard", GREEN)]
+
+
+def test_the_same_card_again_is_a_second_tap(board: Board, post: Post) -> None:
+    assert [str(board.tap(RED)) for _ in range(3)] == ["refused (red, one long beep)"] * 3
+    assert post.read == [("gate", RED)] * 3
+
+
+def test_a_tap_without_an_answer_says_so_and_never_takes_an_old_one(board: Board, post: Post) -> None:
+    board.tap(GREEN)
+    assert str(board.tap(MUTE)) == "no answer within 1 s"  # though the green light of before was still lit
+    post.indicator.show(Answer.ACCEPTED)  # too late for the tap before
+    give_up_s = time.monotonic() + 10
+    while "accepted 0." not in board.lights():
+        assert time.monotonic() < give_up_s
+    assert str(board.tap(RED)) == "refused (red, one long beep)"
+
+
+def test_two_clients_tap_one_after_the_other(board: Board, post: Post) -> None:
+    answers: list[tuple[bytes, str]] = []
+    taps = [
+        threading.Thread(target=lambda uid=uid, reader=reader: answers.append((uid, str(board.tap(uid, reader)))))
+        for uid, reader in ((GREEN, "gate"), (RED, "yard"))
+        for _ in range(2)
+    ]
+    for tap in taps:
+        tap.start()
+    for tap in taps:
+        tap.join()
+    words = {GREEN: "accepted (green, one short beep)", RED: "refused (red, one long beep)"}
+    assert len(answers) == len(taps)
+    assert all(answer == words[uid] for uid, answer in answers)
+
+
+def test_a_frozen_reader_reads_nothing_until_it_thaws(board: Board, post: Post) -> None:
+    do = Commands(board)
+    assert do("reader yard freeze") == "reader yard: frozen"
+    assert do("tap 01020304 yard") == "tap 01020304: not read within 1 s"
+    assert do("tap 01020304 gate") == "tap 01020304: accepted (green, one short beep)"
+    assert do("reader yard thaw") == "reader yard: thawed"
+    give_up_s = time.monotonic() + 10
+    while not do("tap 01020304 yard").endswith("accepted (green, one short beep)"):
+        assert time.monotonic() < give_up_s
+
+
+def test_the_reset_line_brings_a_locked_chip_back(tmp_path: Path) -> None:
+    board = Board(config(reader=[{"name": "gate", "driver": "rc522", "reset_pin": 25}]), log=tmp_path / "pins.log")
+    line = DigitalOutputDevice(25, initial_value=True, pin_factory=board.factory)
+    chip = board.reader("gate")
+    chip.faults = replace(chip.faults, locked=True)
+    line.off()
+    assert not chip.faults.locked
+    line.on()
+    line.close()
+    board.close()
+    told = [line.split(" ", 1)[1] for line in (tmp_path / "pins.log").read_text().splitlines()]
+    assert told == [f"GPIO25 reset-gate {level}" for level in (1, 0, 1, 0)]
+
+
+def test_a_post_that_never_takes_its_pins_is_told(monkeypatch: pytest.MonkeyPatch, board: Board) -> None:
+    monkeypatch.setattr("simulator.board.START_WITHIN_S", 0.05)
+    with pytest.raises(CommandError, match="has not taken its pins"):
+        board.wait_ready()
+    assert Commands(board)("lights").startswith("error: the post has not taken its pins")
+
+
+def test_a_post_without_lights_or_readers_answers_in_words() -> None:
+    board = Board(config(indicator=None, reader=[], button=[{"name": "bell", "pin": 22, "does": "checkin"}]))
+    assert str(board.press("bell")) == "done; this post has no lights to answer with"
+    assert board.lights() == "no lights; no answer yet"
+    with pytest.raises(CommandError, match="there is: none"):
+        board.tap(GREEN)
+    board.close()

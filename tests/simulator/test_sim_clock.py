@@ -1,0 +1,32 @@
+"""The simulator's clock runs on the kernel's and says what a scenario wants."""
+
+import time
+
+from device.hardware.clock import Clock
+from simulator.clock import SimClock
+
+
+def test_it_is_a_clock_that_claims_to_be_synced() -> None:
+    clock: Clock = SimClock()
+    before_ms = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+    now = clock.now()
+    assert now.clock == "synced"
+    assert now.error_ms == 1
+    assert 0 <= now.uptime_ms - before_ms < 10_000
+    assert abs(now.wall_ms - time.time_ns() // 1_000_000) < 10_000
+
+
+def test_a_step_moves_the_wall_clock_and_not_the_uptime() -> None:
+    clock = SimClock(offset_ms=3_600_000)
+    first = clock.now()
+    clock.step(-7_200_000)
+    second = clock.now()
+    assert -7_200_000 <= second.wall_ms - first.wall_ms < -7_190_000
+    assert 0 <= second.uptime_ms - first.uptime_ms < 10_000
+
+
+def test_an_unsure_clock_knows_no_bound() -> None:
+    clock = SimClock(state="holdover")
+    assert (clock.now().clock, clock.now().error_ms) == ("holdover", 2_000)
+    clock.claim("unsynced")
+    assert (clock.now().clock, clock.now().error_ms) == ("unsynced", None)

@@ -1,0 +1,109 @@
+"""Bouncing switches under the real Contacts worker: one reading a change, however it bounces."""
+
+import itertools
+import queue
+import time
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+
+from device.hardware.contacts import Button, Contacts, DoorContact
+from device.readings import ButtonPressed, ContactChanged, Reading
+from simulator.clock import SimClock
+from simulator.contacts import LONGEST_S, SHORTEST_S, Switch
+from simulator.factory import SimFactory
+
+DOOR, BUTTON = 17, 22
+
+
+@pytest.fixture
+def factory() -> Iterator[SimFactory]:
+    made = SimFactory()
+    yield made
+    made.close()
+
+
+def test_a_burst_lasts_1_to_30_ms_and_ends_where_it_should() -> None:
+    for seed in range(60):
+        times: list[float] = []
+        levels: list[bool] = []
+        Switch(partial(_note, times, levels), False, seed).move(True)
+        assert levels[0] is True
+        assert levels[-1] is False
+        assert all(a != b for a, b in itertools.pairwise(levels))
+        assert len(levels) >= 4
+        assert SHORTEST_S <= times[-1] - times[1] <= LONGEST_S + 0.1  # sleep() may be late, never early
+
+
+def test_a_seed_repeats_its_bounces_and_a_switch_at_rest_does_not_move() -> None:
+    counts = []
+    for _ in range(2):
+        levels: list[bool] = []
+        switch = Switch(levels.append, False, "seed")
+        for closed in (True, True, False, True):
+            switch.move(closed)
+        counts.append(len(levels))
+        assert switch.closed
+    assert counts[0] == counts[1]
+
+
+def test_however_it_bounces_there_is_one_reading_a_change(factory: SimFactory) -> None:
+    inbox: queue.SimpleQueue[Reading] = queue.SimpleQueue()
+    door = Switch(lambda level: factory.hold(DOOR, level), True, 1)
+    button = Switch(lambda level: factory.hold(BUTTON, level), False, 2)
+    worker = Contacts(
+        [DoorContact("front", DOOR, open_when_low=False), Button("bell", BUTTON)], factory, SimClock(), inbox
+    )
+    worker.start()
+    assert _says(inbox.get(timeout=5)) == ("front", False)
+    for _ in range(5):
+        door.move(False)
+        assert _says(inbox.get(timeout=5)) == ("front", True)
+        button.move(True)
+        assert _says(inbox.get(timeout=5)) == ("bell", None)
+        button.move(False)
+        door.move(True)
+        assert _says(inbox.get(timeout=5)) == ("front", False)
+    worker.stop()
+    assert inbox.empty()
+
+
+def test_a_hand_in_a_hurry_is_still_seen_each_time(factory: SimFactory) -> None:
+    inbox: queue.SimpleQueue[Reading] = queue.SimpleQueue()
+    door = Switch(lambda level: factory.hold(DOOR, level), True, 3)
+    worker = Contacts([DoorContact("front", DOOR, open_when_low=False)], factory, SimClock(), inbox)
+    worker.start()
+    moves = [False, True] * 5
+    for closed in moves:
+        door.move(closed)
+    said = [_says(inbox.get(timeout=5)) for _ in range(len(moves) + 1)]
+    worker.stop()
+    assert said == [("front", False), *(("front", not closed) for closed in moves)]
+    assert inbox.empty()
+
+
+def test_an_edge_that_was_lost_heals_within_about_a_second(factory: SimFactory) -> None:
+    inbox: queue.SimpleQueue[Reading] = queue.SimpleQueue()
+    factory.hold(DOOR, False)
+    worker = Contacts([DoorContact("front", DOOR, open_when_low=False)], factory, SimClock(), inbox)
+    worker.start()
+    assert _says(inbox.get(timeout=5)) == ("front", False)
+    factory.pin(f"GPIO{DOOR}").edges = "none"  # the driver drops it
+    opened_s = time.monotonic()
+    factory.hold(DOOR, True)
+    assert _says(inbox.get(timeout=5)) == ("front", True)
+    assert time.monotonic() - opened_s < 2
+    worker.stop()
+
+
+def _note(times: list[float], levels: list[bool], level: bool) -> None:
+    times.append(time.monotonic())
+    levels.append(level)
+
+
+def _says(reading: Reading) -> tuple[str, bool | None]:
+    if isinstance(reading, ButtonPressed):
+        return reading.button, None
+    assert isinstance(reading, ContactChanged)
+    return reading.contact, reading.open

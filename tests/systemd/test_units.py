@@ -1,0 +1,152 @@
+"""The unit and its companions, as systemd itself reads them, and the post under the unit's system call filter."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from waiting import until
+
+from device.errors import StateError
+from device.record.journal import Journal
+from device.record.opening import JOURNAL
+
+FOLDER = Path(__file__).parents[2] / "systemd"
+UNIT = (FOLDER / "guardpost.service").read_text(encoding="utf-8")
+EXPOSURE_TENTHS = 19
+"""What the unit reached; 16 of them are pins, network, groups and /proc, 3 that it may read the clock's state."""
+
+pytestmark = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd's tools")
+
+
+def analyze(*words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["systemd-analyze", "--no-pager", *map(str, words)], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> Path:
+    """The unit with a program that is there: systemd looks for it."""
+    file = tmp_path / "guardpost.service"
+    program = tmp_path / "guardpost"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    file.write_text(UNIT.replace("/opt/guardpost/bin/guardpost", str(program)))
+    return file
+
+
+def test_systemd_finds_nothing_to_say_about_the_unit(unit: Path) -> None:
+    done = analyze("verify", unit)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_unit_is_as_closed_as_it_was(unit: Path, record_property: Callable[[str, object], None]) -> None:
+    done = analyze("security", "--offline=true", f"--threshold={EXPOSURE_TENTHS}", unit)
+    exposure = done.stdout.strip().splitlines()[-1]
+    record_property("exposure", exposure)
+    assert done.returncode == 0, exposure
+
+
+def test_the_unit_tries_again_for_ever() -> None:
+    assert {"Restart=always", "StartLimitIntervalSec=0"} <= set(UNIT.splitlines())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="owners can only be set by root")
+def test_user_and_folders_are_made(tmp_path: Path) -> None:
+    (tmp_path / "etc" / "guardpost").mkdir(parents=True)
+    password = tmp_path / "etc" / "guardpost" / "mqtt-password"
+    password.touch(0o644)
+    for words in (["systemd-sysusers"], ["systemd-tmpfiles", "--create"]):
+        conf = FOLDER / f"guardpost.{words[0].removeprefix('systemd-')}.conf"
+        done = subprocess.run([*words, f"--root={tmp_path}", conf], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    groups = dict(re.findall(r"^(\w+):x:(\d+):", (tmp_path / "etc" / "group").read_text(), re.MULTILINE))
+    assert groups.keys() == {"guardpost", "gpio", "spi"}
+    state = (tmp_path / "var" / "lib" / "guardpost").stat()
+    assert (state.st_gid, state.st_mode & 0o777) == (int(groups["guardpost"]), 0o700)
+    found = password.stat()
+    assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (0, int(groups["guardpost"]), 0o640)
+
+
+_POST = """\
+import os, sys
+from pathlib import Path
+from gpiozero.pins.mock import MockFactory
+from device.config import load
+from device.hardware.clock import KernelClock
+from device.wiring import run
+print(os.getpid(), flush=True)
+sys.exit(run(load(Path(sys.argv[1])), pin_factory=MockFactory(), clock=KernelClock()))
+"""
+
+_CONFIG = """\
+[post]
+site = "jember"
+name = "kpu-gate"
+state_dir = "state"
+[link]
+brokers = ["mqtt://127.0.0.1:1"]
+[indicator]
+green = 5
+red = 6
+[[door]]
+name = "front"
+pin = 17
+"""
+
+
+def test_a_post_makes_no_system_call_that_the_unit_refuses(tmp_path: Path) -> None:
+    """Else it would see an error that no test without systemd shows. The pins' library is not in this one."""
+    (tmp_path / "post.toml").write_text(_CONFIG)
+    trace = tmp_path / "trace"
+    with subprocess.Popen(
+        ["strace", "-f", "-qq", "-o", trace, sys.executable, "-c", _POST, tmp_path / "post.toml"],
+        stdout=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL,
+    ) as post:  # fmt: skip
+        assert post.stdout is not None
+        number = int(post.stdout.readline())
+        until(lambda: recorded(tmp_path / "state") > 0, what="the first commit")
+        os.kill(number, signal.SIGTERM)
+        assert post.wait(20) == 0
+    used = set(re.findall(r"^\d+ +([a-z_][a-z0-9_]*)\(", trace.read_text(errors="replace"), re.MULTILINE))
+    assert "fdatasync" in used
+    assert used & {"adjtimex", "clock_adjtime"}, "the post did not read the clock's state"
+    if os.geteuid() == 0:
+        used.discard("fchown")  # SQLite gives its log the database's owner, only where it runs as root
+    assert used <= allowed(), used - allowed()
+
+
+def recorded(state_dir: Path) -> int:
+    """How many events are on disk."""
+    try:
+        journal = Journal.read_only(state_dir / JOURNAL)
+    except StateError:
+        return 0
+    newest = journal.newest()
+    journal.close()
+    return newest
+
+
+def allowed() -> set[str]:
+    """What the unit's filter lets through: its lines in their order, ``~`` takes away again."""
+    found: set[str] = set()
+    for line in re.findall(r"^SystemCallFilter=(.*)$", UNIT, re.MULTILINE):
+        calls = {call for word in line.removeprefix("~").split() for call in expanded(word)}
+        found = found - calls if line.startswith("~") else found | calls
+    return found
+
+
+def expanded(word: str) -> Iterator[str]:
+    """The calls of a group, which may name other groups."""
+    if not word.startswith("@"):
+        yield word
+        return
+    for line in analyze("syscall-filter", word).stdout.splitlines()[1:]:
+        if (member := line.strip()) and not member.startswith("#"):
+            yield from expanded(member)
