@@ -1,15 +1,18 @@
 """What ``guardpost journal`` prints: the newest events for people, and whether all of them verify."""
 
 import json
+import sqlite3
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from device.errors import ChainError
-from device.record.journal import Journal
+from device.errors import ChainError, StateError
+from device.record.chain import read
+from device.record.journal import Journal, Row
 from device.record.opening import JOURNAL
 from device.record.verification import public_keys, verified
 
@@ -18,35 +21,52 @@ _SHOWN = ("verdict", "officer", "method", "change", "what", "why", "unrecorded",
 
 def show(state_dir: Path, zone: ZoneInfo, last: int, as_json: bool) -> int:
     """Print the newest events, oldest first; times in the post's time zone."""
-    journal = Journal.read_only(state_dir / JOURNAL)
-    for row in journal.rows(journal.newest() - last, last):
-        if as_json:
-            sys.stdout.buffer.write(row.event + b"\n")
-        else:
-            print(_line(json.loads(row.event), zone))
-    sys.stdout.flush()
-    journal.close()
+    with _journal(state_dir) as journal:
+        for row in journal.rows(journal.newest() - last, last):
+            if as_json:
+                sys.stdout.buffer.write(row.event + b"\n")
+            else:
+                print(_line(row, zone))
+        sys.stdout.flush()
     return 0
 
 
 def verify(state_dir: Path) -> int:
-    """Verify every event from the first; print the result, or the first bad row. 0 or 1."""
-    journal = Journal.read_only(state_dir / JOURNAL)
-    count = 0
-    try:
-        for _ in verified(journal.all_rows(), public_keys(journal.public_jwks())):
-            count += 1
-    except (ChainError, ValueError) as error:
-        print(f"{count} events verified, then: {error}; save a copy of {state_dir} and tell headquarters")
-        return 1
-    finally:
+    """Verify every event from the first; print the result, the first bad row, how many are missing. 0 or 1."""
+    count = missing = 0
+    with _journal(state_dir) as journal:
+        before = None
+        try:
+            for row, _ in verified(journal.all_rows(), public_keys(journal.public_jwks())):
+                missing += 0 if before is None else row.position - before - 1
+                before = row.position
+                count += 1
+        except (ChainError, ValueError, sqlite3.DatabaseError) as error:
+            print(f"{count} events verified, then: {error}; save a copy of {state_dir} and tell headquarters")
+            return 1
         chains = len(journal.chains())
-        journal.close()
-    print(f"{count} events in {chains} {'chain' if chains == 1 else 'chains'} verified")
-    return 0
+    lost = f", {missing} between them are missing; tell headquarters" if missing else ""
+    print(f"{count} events in {chains} {'chain' if chains == 1 else 'chains'} verified{lost}")
+    return int(missing > 0)
 
 
-def _line(event: Mapping[str, Any], zone: ZoneInfo) -> str:
+@contextmanager
+def _journal(state_dir: Path) -> Iterator[Journal]:
+    """The journal beside its writer. Raises StateError, also where it turns out to be damaged."""
+    file = state_dir / JOURNAL
+    with closing(Journal.read_only(file)) as journal:
+        try:
+            yield journal
+        except sqlite3.DatabaseError as error:
+            raise StateError(f"{file}: damaged ({error}); its next start saves what can be saved") from None
+
+
+def _line(row: Row, zone: ZoneInfo) -> str:
+    try:
+        read(row.event)
+    except ChainError as error:
+        return f"{'?':>8}  row {row.position}: {error}"
+    event: Mapping[str, Any] = json.loads(row.event)
     at = datetime.fromisoformat(event["time"]).astimezone(zone)
     unsure = "" if event["clock"] == "synced" else f" ({event['clock']} clock)"
     data = event["data"]

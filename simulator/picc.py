@@ -84,7 +84,7 @@ class Card:
         own = to_bits(self._levels[self._level])
         sel, nvb = (*to_bytes(frame[:16]), 0, 0)[:2]
         known = frame[16:]
-        if sel == SELECT_LEVELS[self._level]:
+        if len(frame) >= 16 and sel == SELECT_LEVELS[self._level]:
             if nvb == SELECT_NVB and to_bytes(frame) == _with_crc(bytes([sel, nvb]) + to_bytes(own)):
                 return self._selected()
             whole, odd = divmod(len(known), 8)

@@ -62,6 +62,8 @@ class Indicator:
                 return
             if isinstance(wanted, bool):
                 self._line = wanted
+                if wanted:
+                    self._moments = deque(moment for moment in self._moments if moment is not NO_LINE)
             else:
                 self._begin(wanted)
                 until_s = time.monotonic()

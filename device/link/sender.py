@@ -59,7 +59,7 @@ class Sender:
             self._hold_until_ms = None
             self._start_over()
         if self._probing:
-            return int(self.window > 0 and not self._rows_in_flight())
+            return int(self.room_for_hint() and not self._rows_in_flight())
         return max(0, self.window - len(self.flight))
 
     def room_for_hint(self) -> bool:
@@ -87,8 +87,9 @@ class Sender:
                 self._hold_until_ms = now_ms + self._hold_ms
                 self._hold_ms = min(2 * self._hold_ms, HOLD_LONGEST_MS)
                 self._probing = True
-        elif self._hold_until_ms is None:
-            self._probing, self._hold_ms = False, HOLD_FIRST_MS
+        else:
+            if self._hold_until_ms is None:
+                self._probing, self._hold_ms = False, HOLD_FIRST_MS
             self._acknowledged.add(what)
             while self._order and self._order[0] in self._acknowledged:
                 self.done = self._order.popleft()

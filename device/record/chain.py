@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from device.errors import BadSignature, BrokenLink, Unreadable
 from device.events import (
     MAX_EVENT_BYTES,
+    MAX_SAFE_INTEGER,
     NO_HASH,
     Draft,
     Envelope,
@@ -159,9 +160,11 @@ def follow(before: Head, envelope: Envelope, event: bytes) -> Head:
 
 
 def parse_json(text: bytes) -> dict[str, Any]:
-    """A JSON object from bytes, strictly: UTF-8, no NaN, no repeated names. Raises Unreadable."""
+    """A JSON object from bytes, strictly: UTF-8, no NaN, no float beyond 2^53, no name twice. Raises Unreadable."""
     try:
-        value = json.loads(text.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_unique)
+        value = json.loads(
+            text.decode("utf-8"), parse_constant=_no_constant, parse_float=_float, object_pairs_hook=_unique
+        )
     except RecursionError:
         raise Unreadable("JSON nested too deeply") from None
     except ValueError as error:
@@ -221,6 +224,13 @@ def _signed(before: bytes, after: bytes, signature: str) -> bytes:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if abs(value) > MAX_SAFE_INTEGER:
+        raise ValueError("a number beyond 2^53-1")
+    return value
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

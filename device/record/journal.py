@@ -1,5 +1,6 @@
 """The journal: every event as its exact bytes in one SQLite file, with the rules' snapshots and the cursor."""
 
+import logging
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import NamedTuple, Self
 
 from device.errors import NotRecorded, StateError
 from device.record.chain import Sealed
+
+log = logging.getLogger(__name__)
 
 VERSION = 1
 CHECKPOINT_IDLE_BYTES = 4 << 20
@@ -62,7 +65,8 @@ class Journal:
         """Open or make a journal for writing. Raises sqlite3.DatabaseError for a damaged file, StateError."""
         database = sqlite3.connect(file, isolation_level=None, check_same_thread=True, timeout=1.0)
         try:
-            database.execute("PRAGMA journal_mode = WAL")
+            if database.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+                raise StateError(f"{file}: no write-ahead log can be kept there; put state_dir on a local disk")
             database.execute("PRAGMA synchronous = FULL")
             database.execute("PRAGMA wal_autocheckpoint = 0")
             if database.execute("PRAGMA user_version").fetchone() == (0,):
@@ -78,8 +82,13 @@ class Journal:
         if not file.is_file():
             raise StateError(f"{file}: no journal there; has this post ever run?")
         try:
-            return cls._checked(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0), file)
+            database = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0)
         except sqlite3.DatabaseError as error:
+            raise StateError(f"{file}: cannot be read as a journal ({error})") from None
+        try:
+            return cls._checked(database, file)
+        except sqlite3.DatabaseError as error:
+            database.close()
             raise StateError(f"{file}: cannot be read as a journal ({error})") from None
 
     @classmethod
@@ -154,9 +163,12 @@ class Journal:
         return 0 if found is None else int(found[0])
 
     def rows(self, after: int, limit: int) -> list[Row]:
-        """At most ``limit`` events behind position ``after``, in order."""
+        """At most ``limit`` events behind position ``after``, in order. Raises sqlite3.DatabaseError."""
         query = "SELECT position, event FROM events WHERE position > ? ORDER BY position LIMIT ?"
-        return [Row(*row) for row in self._database.execute(query, (after, limit))]
+        rows = [Row(*row) for row in self._database.execute(query, (after, limit))]
+        if any(not isinstance(row.event, bytes) for row in rows):  # SQLite keeps a value's type with the value
+            raise sqlite3.DatabaseError("an event is not kept as bytes")
+        return rows
 
     def all_rows(self) -> Iterator[Row]:
         """Every event, in order, without holding them all in memory."""
@@ -179,7 +191,15 @@ class Journal:
         return [jwk for (jwk,) in self._database.execute("SELECT jwk FROM keys ORDER BY since DESC")]
 
     def checkpoint(self, idle: bool) -> None:
-        """Copy the write-ahead log into the database once it is large."""
+        """Copy the write-ahead log into the database once it is large.
+
+        A full disk refuses: nothing is lost by that, and it is tried again once the log has grown as much again.
+        """
         if self._log_bytes >= (CHECKPOINT_IDLE_BYTES if idle else CHECKPOINT_BUSY_BYTES):
-            self._database.execute("PRAGMA wal_checkpoint(PASSIVE)")
             self._log_bytes = 0
+            try:
+                self._database.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            except sqlite3.DatabaseError as error:
+                log.warning(
+                    "%s: its write-ahead log stays long (%s); make room or mend the disk", self._file, error
+                )

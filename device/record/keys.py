@@ -1,5 +1,6 @@
 """Keys that never leave the post: made at first start, mode 0600, written so that a cut leaves all or nothing."""
 
+import errno
 import os
 import secrets
 from collections.abc import Callable
@@ -22,6 +23,10 @@ from device.events import Jwk
 from device.record.chain import base64url, key_id
 
 SITE_KEY_BYTES = 32
+
+# What reading a file says where the file itself is damaged. All else (no permission, too many open files)
+# is trouble around it, and the key is sound.
+_DAMAGE = frozenset({errno.EIO, errno.EISDIR})
 
 T = TypeVar("T")
 
@@ -90,18 +95,28 @@ def _kept(file: Path, parse: Callable[[bytes], T], make: Callable[[], bytes]) ->
     except FileNotFoundError:
         pass
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno not in _DAMAGE:
+            raise StateError(f"{file}: cannot be read ({error.strerror}); see who owns it") from None
         reason = error.strerror if isinstance(error, OSError) else error
         aside = set_aside(file)
         damaged = (
             f"{file}: {reason}; set aside as {aside.name} and a new key made; put the old file back if you can"
         )
     else:
-        if file.stat().st_mode & 0o077:
-            file.chmod(0o600)
+        _narrow(file)
         return Kept(key)
     text = make()
     write_durably(file, text)
     return Kept(parse(text), damaged)
+
+
+def _narrow(file: Path) -> None:
+    """A key is its owner's alone. Raises StateError."""
+    try:
+        if file.stat().st_mode & 0o077:
+            file.chmod(0o600)
+    except OSError as error:
+        raise StateError(f"{file}: others may read it ({error.strerror}); chown it to this user") from None
 
 
 def set_aside(file: Path) -> Path:
@@ -125,6 +140,7 @@ def write_durably(file: Path, content: bytes) -> None:
     try:
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as stream:
+            os.fchmod(descriptor, 0o600)  # an old .new may be there with another mode
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())

@@ -105,12 +105,14 @@ def _journal(file: Path, key: SigningKey) -> tuple[Journal, _Last | None, str | 
     except (ChainError, ValueError, sqlite3.DatabaseError) as error:
         if journal is not None:
             journal.close()
-        if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF in _DISK_TROUBLE:
+        # An error without a code is Python's own: a text that is not UTF-8.
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DISK_TROUBLE:
             raise StateError(f"{file}: cannot be opened ({error}); make room or mend the disk") from None
         return _replaced(file, key, error)
 
 
 def _verified_tail(journal: Journal, key: SigningKey) -> _Last | None:
+    journal.chains(), journal.snapshots(), journal.done()  # every table is read once: a damaged page shows now
     last = None
     keys = public_keys(journal.public_jwks()) | {key.kid: key.public}
     for row, head in verified(journal.rows(journal.newest() - VERIFIED_AT_OPEN, VERIFIED_AT_OPEN), keys):

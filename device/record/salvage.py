@@ -29,6 +29,8 @@ def salvage(damaged: Path, fresh: Journal, key: SigningKey) -> int:
                     chains[chain.chain] = chain.before
         done = _cursor(database)
     held = [rows[position] for position in sorted(rows)]
+    # Positions behind the last one kept are given anew: a cursor beyond it would pass events never sent.
+    done = min(done, held[-1].position if held else 0)
     fresh.restore(held, [ChainRow(chain, before) for chain, before in chains.items()], done, jwks)
     return len(held)
 

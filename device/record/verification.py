@@ -15,9 +15,16 @@ def public_keys(jwks: Iterable[str]) -> dict[str, bytes]:
 
 
 def verified(rows: Iterable[Row], keys: Mapping[str, bytes]) -> Iterator[tuple[Row, Head]]:
-    """Each row with the head it makes; the first row is taken as it stands. Raises ChainError at a bad one."""
+    """Each row with the head it makes. Raises ChainError at a bad one.
+
+    The first row is taken as it stands, and so is the first after a hole: a salvaged journal has them.
+    """
     before: Head | None = None
+    position = None
     for row in rows:
+        if row.position - 1 != position:
+            before = None
+        position = row.position
         try:
             before = _next(row.event, before, keys)
         except ChainError as error:

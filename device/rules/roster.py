@@ -5,7 +5,7 @@ import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -36,7 +36,7 @@ class Officer(BaseModel):
 
     @field_validator("from_", "until", mode="before")
     @classmethod
-    def _date(cls, value: Any) -> Any:
+    def _date(cls, value: object) -> object:
         # A text or number would be understood too, but as midnight or as seconds since 1970.
         if value is not None and not isinstance(value, date):
             raise problem(f"{str(value)!r} is no date; write it like 2026-12-31, without quotes")

@@ -110,12 +110,18 @@ PLACES = "since it becomes an event's subject"
 MISTAKES = {
     # unknown keys
     "misspelt section": (POST + LINK + "[indicatr]\ngreen = 5\n", "indicatr: unknown key; did you mean indicator?"),
-    "misspelt key": (POST + LINK + DOOR + 'held_aftr = "5s"\n', "door[0].held_aftr: unknown key; did you mean held_after?"),
+    "misspelt key": (
+        POST + LINK + DOOR + 'held_aftr = "5s"\n',
+        "door[0].held_aftr: unknown key; did you mean held_after?",
+    ),
     "misspelt key that is needed": (
         POST.replace("name", "nmae") + LINK,
         "post.nmae: unknown key; did you mean name?",
     ),
-    "misspelt section that is needed": (POST + LINK.replace("link", "linc"), "linc: unknown key; did you mean link?"),
+    "misspelt section that is needed": (
+        POST + LINK.replace("link", "linc"),
+        "linc: unknown key; did you mean link?",
+    ),
     "unknown key": (POST + LINK + "[roster]\nzzz = 1\n", "roster.zzz: unknown key; known here: file"),
     "unknown key with a line break in its name": (
         POST + LINK + '[roster]\n"a\\nb" = 1\n',
@@ -198,10 +204,21 @@ MISTAKES = {
     ),
     # durations
     **{
-        f"duration {bad}": (POST + LINK + f"[checkin]\nrepeat_after = {bad}\n", f"checkin.repeat_after: {told} {DURATION_MEND}")
+        f"duration {bad}": (
+            POST + LINK + f"[checkin]\nrepeat_after = {bad}\n",
+            f"checkin.repeat_after: {told} {DURATION_MEND}",
+        )
         for bad, told in {
-            "10": "10", '"10"': "'10'", '"10 s"': "'10 s'", '"1.5h"': "'1.5h'", '"-1s"': "'-1s'", '"1w"': "'1w'",
-            '""': "''", '"1h30m"': "'1h30m'", "true": "True", '"9999999999s"': "'9999999999s'",
+            "10": "10",
+            '"10"': "'10'",
+            '"10 s"': "'10 s'",
+            '"1.5h"': "'1.5h'",
+            '"-1s"': "'-1s'",
+            '"1w"': "'1w'",
+            '""': "''",
+            '"1h30m"': "'1h30m'",
+            "true": "True",
+            '"9999999999s"': "'9999999999s'",
         }.items()
     },
     "keepalive too short": (POST + LINK + 'keepalive = "4999ms"\n', 'link.keepalive: must be from "5s" to "1h"'),
@@ -209,13 +226,25 @@ MISTAKES = {
     "state too often": (POST + LINK + 'state_every = "1s"\n', 'link.state_every: must be "5s" or more'),
     # broker addresses
     **{
-        f"address {bad}": (POST + f'[link]\nbrokers = ["mqtt://127.0.0.1", {bad}]\n', f"link.brokers[1]: {told} {BROKER_MEND}")
+        f"address {bad}": (
+            POST + f'[link]\nbrokers = ["mqtt://127.0.0.1", {bad}]\n',
+            f"link.brokers[1]: {told} {BROKER_MEND}",
+        )
         for bad, told in {
-            '"broker.example"': "'broker.example'", '"http://broker"': "'http://broker'", '""': "''",
-            '"mqtt://"': "'mqtt://'", '"mqtt://:1883"': "'mqtt://:1883'", '"mqtt://h:0"': "'mqtt://h:0'",
-            '"mqtt://h:65536"': "'mqtt://h:65536'", '"mqtt://h:port"': "'mqtt://h:port'",
-            '"mqtt://[::1"': "'mqtt://[::1'", '"mqtt://a b"': "'mqtt://a b'", '"mqtt://h/topic"': "'mqtt://h/topic'",
-            '"mqtt://h?x=1"': "'mqtt://h?x=1'", "1883": "1883", '["mqtt://h"]': "['mqtt://h']",
+            '"broker.example"': "'broker.example'",
+            '"http://broker"': "'http://broker'",
+            '""': "''",
+            '"mqtt://"': "'mqtt://'",
+            '"mqtt://:1883"': "'mqtt://:1883'",
+            '"mqtt://h:0"': "'mqtt://h:0'",
+            '"mqtt://h:65536"': "'mqtt://h:65536'",
+            '"mqtt://h:port"': "'mqtt://h:port'",
+            '"mqtt://[::1"': "'mqtt://[::1'",
+            '"mqtt://a b"': "'mqtt://a b'",
+            '"mqtt://h/topic"': "'mqtt://h/topic'",
+            '"mqtt://h?x=1"': "'mqtt://h?x=1'",
+            "1883": "1883",
+            '["mqtt://h"]': "['mqtt://h']",
         }.items()
     },
     "a password in an address": (
@@ -260,7 +289,7 @@ MISTAKES = {
         POST + LINK + DOOR.replace("front", "post"),
         f"name post is used by the post itself and by door[0]; give each its own name, {PLACES}",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
@@ -285,11 +314,14 @@ def test_spi_pins_are_free_where_there_is_no_reader(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"[post\n", "not TOML: Expected ']' at the end of a table declaration (at line 1, column 6); correct that line"),
+        (
+            b"[post\n",
+            "not TOML: Expected ']' at the end of a table declaration (at line 1, column 6); correct that line",
+        ),
         (b"x = " + b"[" * 5_000, "not TOML: nested too deeply; correct the brackets"),
         (b'[post]\nsite = "j\xe9mber"\n', "byte 16 is not UTF-8; save the file as UTF-8"),
     ],
-)  # fmt: skip
+)
 def test_a_file_that_is_no_toml_is_one_line(tmp_path: Path, content: bytes, told: str) -> None:
     file = tmp_path / "post.toml"
     file.write_bytes(content)

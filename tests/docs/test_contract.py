@@ -73,9 +73,10 @@ def test_the_topics_are_those_of_the_code() -> None:
 
 
 def test_the_numbers_are_those_of_the_code() -> None:
-    assert f"more than {WINDOW} messages" in PAGE
-    assert f"at most every {STATE_AT_MOST_MS // 1000} seconds" in PAGE
-    assert EVENT_CONTENT_TYPE in PAGE
+    text = " ".join(PAGE.split())
+    assert f"more than {WINDOW} messages" in text
+    assert f"at most every {STATE_AT_MOST_MS // 1000} seconds" in text
+    assert EVENT_CONTENT_TYPE in text
 
 
 def test_the_example_event_is_a_test_vector_and_verifies() -> None:

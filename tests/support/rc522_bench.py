@@ -13,6 +13,7 @@ class Bench:
     """A bus that counts its transfers; each of them and every sleep moves the only clock there is.
 
     ``before``: called with the number of each coming transfer. ``bend``: may change what comes back.
+    ``swallow``: a first byte with which no transfer reaches the chip.
     """
 
     def __init__(self, version: int = 0x92, rst: bool = False) -> None:
@@ -21,14 +22,19 @@ class Bench:
         self.closed = False
         self.before: Callable[[int], None] = lambda _: None
         self.bend: Callable[[list[int], list[int]], list[int]] = lambda _, back: back
+        self.swallow: int | None = None
         self.oversleep_s = 0.0
         self.chip = Chip(lambda: self.now_s, version)
-        self.reader = Rc522(self, "SPI 0.0", self.chip.reset if rst else None, monotonic=self.clock, sleep=self.sleep)
+        self.reader = Rc522(
+            self, "SPI 0.0", self.chip.reset if rst else None, monotonic=self.clock, sleep=self.sleep
+        )
 
     def transfer(self, data: list[int], /) -> list[int]:
         self.before(self.transfers)
         self.transfers += 1
         self.now_s += TRANSFER_S + BYTE_S * len(data)
+        if data[0] == self.swallow:
+            return [0] * len(data)
         return self.bend(data, self.chip.transfer(data))
 
     def close(self) -> None:

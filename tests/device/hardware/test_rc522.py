@@ -1,7 +1,8 @@
-"""The RC522 driver's histories: cards that collide and garble, chips that freeze, hang, lose power and come back."""
+"""The RC522 driver's histories: cards that collide and garble, chips that freeze, hang and come back."""
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from random import Random
 
 import pytest
@@ -122,7 +123,7 @@ def test_of_a_whole_purse_four_cards_are_read() -> None:
 
 def test_a_card_that_comes_while_another_is_read_is_found_in_the_same_poll() -> None:
     bench = started(BADGE)
-    bench.before = lambda number: bench.chip.place(BADGE_7) if bench.chip.reads(BADGE) else None
+    bench.before = lambda _: bench.chip.place(BADGE_7) if bench.chip.reads(BADGE) else None
     assert bench.reader.cards() == [BADGE, BADGE_7]
 
 
@@ -318,9 +319,7 @@ def test_an_overheated_chip_has_switched_its_field_off_and_says_so() -> None:
 @pytest.mark.parametrize("register", [0x0B, 0x14, 0x15, 0x26, 0x2A, 0x2B, 0x2D])
 def test_settings_that_do_not_reach_the_chip_are_noticed_at_the_start(register: int) -> None:
     bench = Bench()
-    bench.chip.transfer = lambda data, /, sound=bench.chip.transfer: (  # type: ignore[method-assign]
-        [0] * len(data) if data[0] == register << 1 else sound(data)
-    )
+    bench.swallow = register << 1
     with pytest.raises(ReaderSilent):
         bench.reader.start()
 
@@ -434,10 +433,8 @@ def test_a_chip_that_answers_nonsense_to_sound_questions_never_breaks_the_driver
     bench.bend = nonsense
     began_s = bench.now_s
     for _ in range(3):
-        try:
+        with suppress(ReaderSilent, CardGarbled):
             assert all(len(uid) in {4, 7, 10} for uid in bench.reader.cards())
-        except (ReaderSilent, CardGarbled):
-            pass
     assert bench.now_s - began_s < 30.0
 
 

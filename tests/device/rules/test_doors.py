@@ -127,8 +127,14 @@ def test_a_door_that_nobody_checked_in_for_is_forced_then_held_then_closed() -> 
 
 @pytest.mark.parametrize(
     ("verdict", "change"),
-    [("accepted", "opened"), ("repeated", "opened"), ("unknown", "forced"), ("revoked", "forced"), ("expired", "forced")],
-)  # fmt: skip
+    [
+        ("accepted", "opened"),
+        ("repeated", "opened"),
+        ("unknown", "forced"),
+        ("revoked", "forced"),
+        ("expired", "forced"),
+    ],
+)
 def test_only_a_check_in_that_was_green_lets_someone_in(verdict: Verdict, change: str) -> None:
     night = Night(GUARDED)
     night.checks_in(100_000, verdict)

@@ -1,0 +1,224 @@
+"""The reader's worker: taps become readings, a silent chip is told once, and a bug is not survived."""
+
+import queue
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from device.hardware.readers.rc522 import Rc522
+from device.hardware.readers.reader import (
+    BUSY_FOR_MS,
+    BUSY_S,
+    REST_S,
+    CardGarbled,
+    ReaderSilent,
+    ReaderWorker,
+    poll_again_s,
+)
+from device.readings import BadgeRead, Instant, PartBlind, PartSighted, Reading
+from simulator.rc522 import Rc522 as Chip
+from simulator.rc522_faults import Faults
+
+BADGE, OTHER = b"\x01\x02\x03\x04", b"\x05\x06\x07\x08"
+WITHIN_S = 20.0
+SILENT = ReaderSilent("RC522 on SPI 0.0: no answer: check its wiring")
+
+
+class Ticking:
+    """A clock on which each look is half a second later: a card not seen in three polls is gone."""
+
+    def __init__(self) -> None:
+        self.uptime_ms = 0
+
+    def now(self) -> Instant:
+        self.uptime_ms += 500
+        return Instant(self.uptime_ms, 1_700_000_000_000 + self.uptime_ms)
+
+    def error_ms(self) -> int | None:
+        return 0
+
+
+Outcome = list[bytes] | Exception
+
+
+class Script:
+    """A reader with prepared outcomes; it ends its own worker's wait by ``done`` when they are used up."""
+
+    def __init__(self, polls: list[Outcome], starts: list[Exception | None] | None = None) -> None:
+        self.polls = polls
+        self.starts = starts or []
+        self.started = 0
+        self.closed = 0
+        self.at_close: Exception | None = None
+        self.done = threading.Event()
+
+    def start(self) -> None:
+        self.started += 1
+        error = self.starts.pop(0) if self.starts else None
+        if error is not None:
+            raise error
+
+    def cards(self) -> list[bytes]:
+        if not self.polls:
+            self.done.set()
+            return []
+        outcome = self.polls.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def close(self) -> None:
+        self.closed += 1
+        if self.at_close is not None:
+            raise self.at_close
+
+
+def readings(reader: Script) -> list[Reading]:
+    """Run a worker until the script is used up; what it put."""
+    inbox: queue.SimpleQueue[Reading] = queue.SimpleQueue()
+    worker = ReaderWorker("gate", reader, Ticking(), inbox, retry_s=0.001)
+    worker.start()
+    assert reader.done.wait(WITHIN_S)
+    worker.stop()
+    assert reader.closed == 1
+    put = []
+    while not inbox.empty():
+        put.append(inbox.get())
+    return put
+
+
+def in_words(put: list[Reading]) -> list[str | bytes]:
+    words: list[str | bytes] = []
+    for reading in put:
+        match reading:
+            case BadgeRead(reader="gate", uid=uid, assurance="uid"):
+                words.append(uid)
+            case PartBlind(part="reader gate"):
+                words.append("blind")
+            case PartSighted(part="reader gate"):
+                words.append("sighted")
+            case _:
+                raise AssertionError(reading)
+    return words
+
+
+def test_a_tap_is_one_reading_with_the_time_of_its_poll() -> None:
+    put = readings(Script([[BADGE], [BADGE], [], [BADGE, OTHER]]))
+    assert put == [
+        BadgeRead(Instant(500, 1_700_000_000_500), "gate", BADGE),
+        BadgeRead(Instant(2000, 1_700_000_002_000), "gate", OTHER),
+    ]
+
+
+def test_a_card_that_was_away_is_told_again_and_one_that_was_garbled_is_not() -> None:
+    assert in_words(readings(Script([[BADGE], [], [], [], [BADGE]]))) == [BADGE, BADGE]
+    garbled = CardGarbled("a SAK does not match its CRC")
+    assert in_words(readings(Script([[BADGE], garbled, garbled, garbled, garbled, [BADGE]]))) == [BADGE]
+
+
+def test_a_card_read_whole_in_a_garbled_poll_is_told() -> None:
+    assert in_words(readings(Script([CardGarbled("bad", (BADGE,)), [BADGE]]))) == [BADGE]
+
+
+def test_a_chip_that_falls_silent_is_told_once_and_again_when_it_works() -> None:
+    polls: list[Outcome] = [[], SILENT, []]
+    put = readings(Script(polls, [None, SILENT, SILENT]))
+    assert in_words(put) == ["blind", "sighted"]
+    assert isinstance(put[0], PartBlind)
+    assert put[0].why == str(SILENT)
+
+
+def test_a_chip_that_is_silent_from_the_start_is_told() -> None:
+    assert in_words(readings(Script([[BADGE]], [SILENT, SILENT]))) == ["blind", "sighted", BADGE]
+
+
+def test_a_chip_that_can_be_started_but_not_polled_stays_blind() -> None:
+    assert in_words(readings(Script([SILENT, SILENT, SILENT, []]))) == ["blind", "sighted"]
+
+
+def test_a_garbled_card_proves_that_the_reader_sees() -> None:
+    assert in_words(readings(Script([SILENT, CardGarbled("bad")]))) == ["blind", "sighted"]
+
+
+def test_a_bus_that_fails_is_a_blind_reader() -> None:
+    put = readings(Script([OSError(5, "Input/output error"), []]))
+    assert in_words(put) == ["blind", "sighted"]
+    assert isinstance(put[0], PartBlind)
+    assert "Input/output error" in put[0].why
+    assert "\n" not in put[0].why
+
+
+def test_after_blindness_a_card_is_told_anew() -> None:
+    assert in_words(readings(Script([[BADGE], SILENT, [BADGE]]))) == [BADGE, "blind", "sighted", BADGE]
+
+
+def test_stop_is_prompt_while_a_blind_reader_waits_to_be_retried() -> None:
+    inbox: queue.SimpleQueue[Reading] = queue.SimpleQueue()
+    reader = Script([], [SILENT])
+    worker = ReaderWorker("gate", reader, Ticking(), inbox, retry_s=3600)
+    worker.start()
+    assert isinstance(inbox.get(timeout=WITHIN_S), PartBlind)
+    worker.stop()  # would last an hour, and the test's time-out does not
+    assert (reader.started, reader.closed) == (1, 1)
+
+
+def test_a_reader_that_cannot_be_closed_in_order_does_not_hinder_the_end() -> None:
+    reader = Script([])
+    reader.at_close = OSError(5, "Input/output error")
+    assert readings(reader) == []
+
+
+def test_a_worker_that_never_ran_can_be_stopped() -> None:
+    reader = Script([])
+    ReaderWorker("gate", reader, Ticking(), queue.SimpleQueue()).stop()
+    assert reader.closed == 1
+
+
+def test_an_unexpected_error_ends_the_thread_for_all_to_see(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: queue.SimpleQueue[threading.ExceptHookArgs] = queue.SimpleQueue()
+    monkeypatch.setattr(threading, "excepthook", seen.put)
+    inbox: queue.SimpleQueue[Reading] = queue.SimpleQueue()
+    worker = ReaderWorker("gate", Script([ZeroDivisionError("a bug")]), Ticking(), inbox)
+    worker.start()
+    args = seen.get(timeout=WITHIN_S)
+    worker.stop()
+    assert args.exc_type is ZeroDivisionError
+    assert args.thread is not None
+    assert (args.thread.name, args.thread.daemon) == ("reader-gate", False)
+    assert inbox.empty()
+
+
+def test_polls_are_quick_for_half_a_second_after_a_card() -> None:
+    assert poll_again_s(None, 10_000) == REST_S
+    assert poll_again_s(10_000, 10_000) == BUSY_S
+    assert poll_again_s(10_000, 10_000 + BUSY_FOR_MS - 1) == BUSY_S
+    assert poll_again_s(10_000, 10_000 + BUSY_FOR_MS) == REST_S
+
+
+@contextmanager
+def real_reader(chip: Chip) -> "Iterator[queue.SimpleQueue[Reading]]":
+    inbox: queue.SimpleQueue[Reading] = queue.SimpleQueue()
+    worker = ReaderWorker("gate", Rc522(chip, "SPI 0.0", chip.reset), Ticking(), inbox, retry_s=0.001)
+    worker.start()
+    try:
+        yield inbox
+    finally:
+        worker.stop()
+
+
+def test_driver_and_chip_together_tell_a_tap_then_a_dead_chip_then_a_tap_again() -> None:
+    chip = Chip()
+    with real_reader(chip) as inbox:
+        chip.place(BADGE)
+        assert chip.wait_read(BADGE, WITHIN_S)
+        first = inbox.get(timeout=WITHIN_S)
+        chip.faults = Faults(dead=0xFF)
+        chip.remove(BADGE)
+        blind = inbox.get(timeout=WITHIN_S)
+        chip.faults = Faults()
+        sighted = inbox.get(timeout=WITHIN_S)
+        chip.place(OTHER)
+        second = inbox.get(timeout=WITHIN_S)
+    assert in_words([first, blind, sighted, second]) == [BADGE, "blind", "sighted", OTHER]
