@@ -27,10 +27,11 @@ format: .venv/.test
 
 schemas: .venv/.test
 	$(BIN)/python -m device.schemas docs/schemas
+	$(BIN)/python tests/docs/vectors.py docs/vectors
 
 # Needs uv. Names no registry; every file is held to its hash.
 requirements:
-	uv pip compile -q --upgrade $(COMPILE) --group build -o requirements/post.txt
+	uv pip compile -q --upgrade $(COMPILE) --group build --group post -o requirements/post.txt
 	uv pip compile -q --upgrade $(COMPILE) --group build --extra sim --extra recorder -o requirements/sim.txt
 	uv pip compile -q --upgrade $(COMPILE) --group build --group test --extra sim --extra recorder -o requirements/test.txt
 COMPILE := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml

@@ -11,7 +11,7 @@ from device.errors import ConfigError, GuardpostError
 from device.hardware.clock import Clock, KernelClock
 from device.link.line import Line, MqttVersion
 from device.readings import Connected, Disconnected, Reading
-from device.record.journal import Journal
+from device.record.journal import DONE, Journal
 from device.record.opening import JOURNAL
 from device.roster_file import read_roster
 from device.wiring import access
@@ -73,7 +73,7 @@ def _journal(state_dir: Path) -> Result:
         journal = Journal.read_only(state_dir / JOURNAL)
     except GuardpostError as error:
         return Result("journal", False, str(error))
-    newest, done = journal.newest(), journal.done()
+    newest, done = journal.newest(), journal.cursors().get(DONE, 0)
     journal.close()
     return Result(
         "journal", True, f"{newest} events, about {newest - done} of them not yet acknowledged by a broker"

@@ -107,6 +107,8 @@ class LinkSection(Section):
     brokers: Annotated[tuple[Annotated[Broker, BeforeValidator(_broker)], ...], Field(min_length=1)]
     root: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")] = "guardpost"
     protocol: Literal["auto", "5", "3.1.1"] = "auto"
+    keep_until: Literal["receipt", "broker"] = "receipt"
+    receipt_timeout: Duration = timedelta(seconds=30)
     keepalive: Duration = timedelta(seconds=60)
     state_every: Duration = timedelta(minutes=5)
     password_file: Path | None = None
@@ -127,6 +129,14 @@ class LinkSection(Section):
         if value < timedelta(seconds=5):
             raise problem('must be "5s" or more')
         return value
+
+    @model_validator(mode="after")
+    def _hears_refusals(self) -> "LinkSection":
+        if self.keep_until == "broker" and self.protocol == "3.1.1":
+            raise problem(
+                'keep_until = "broker" needs MQTT 5, since 3.1.1 hides refusals; drop protocol or keep_until'
+            )
+        return self
 
     @model_validator(mode="after")
     def _pair(self) -> "LinkSection":

@@ -1,7 +1,10 @@
 """What the rules ask for: effects happen only after the commit that justifies them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+
+from device.readings import ReplayRange
 
 
 class Answer(StrEnum):
@@ -20,4 +23,20 @@ class Show:
     answer: Answer
 
 
-Effect = Show
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Answer an order. ``members``: what stands beside the order's id."""
+
+    id: str
+    members: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Send events again; ``Replayed`` comes back when the last one is acknowledged."""
+
+    id: str
+    range: ReplayRange
+
+
+Effect = Show | Reply | Replay

@@ -193,6 +193,16 @@ class Unusable(System):
     why: Text
 
 
+class OrderTaken(System):
+    """An order from headquarters was taken or refused. ``what``: its name; ``id``: null where it was unreadable."""
+
+    change: Literal["order"] = "order"
+    what: Text
+    id: Uuid | None
+    ok: bool
+    error: Text | None
+
+
 class Lost(System):
     """Events ``from`` to ``to`` (inclusive) of a chain are gone for good; nobody need ask for them."""
 
@@ -214,6 +224,7 @@ SystemData = Annotated[
     | Storage
     | RosterInForce
     | Unusable
+    | OrderTaken
     | Lost,
     Field(discriminator="change"),
 ]
@@ -231,6 +242,11 @@ class Draft(BaseModel):
     def kind(self) -> str:
         """The topic level and the middle of the CloudEvents type."""
         return self.data.kind
+
+
+def is_alarm(data: Data) -> bool:
+    """Whether an event is also sent ahead of everything that waits."""
+    return isinstance(data, Door) and data.change in ("forced", "tampered")
 
 
 class Envelope(BaseModel):

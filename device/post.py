@@ -3,15 +3,18 @@
 import contextlib
 import logging
 import queue
+import uuid
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from device.effects import Answer, Effect, Show
+from device.effects import Answer, Effect, Replay, Reply, Show
 from device.errors import NotRecorded
-from device.events import Draft
+from device.events import Draft, Jwk
 from device.readings import (
+    Arrived,
+    Asked,
     BadgeRead,
     ButtonPressed,
     CommitFailed,
@@ -20,7 +23,9 @@ from device.readings import (
     Delivered,
     Disconnected,
     Instant,
+    Misasked,
     Reading,
+    RolledBack,
     RuleReading,
     Started,
     StopRequested,
@@ -56,18 +61,23 @@ class Post:
         clock: Clock,
         journal: Journal,
         chain: Chain,
-        began: Draft | None,
+        jwk: Jwk,
+        began: Sequence[Draft],
         seats: Sequence[Seat[Any]],
         panel: Panel,
         link: Link,
         newest: int,
     ) -> None:
-        """``began``: the first event of a new chain, ``newest``: the journal's newest position."""
+        """``jwk``: the public half of the chain's key. ``began``: the first events of a new chain.
+
+        ``newest``: the journal's newest position.
+        """
         self._inbox = inbox
         self._clock = clock
         self._journal = journal
         self._chain = chain
-        self._began = began
+        self._jwk = jwk
+        self._began = tuple(began)
         self._seats = list(seats)
         self._persisted = {seat.rule.name: seat.state for seat in seats}
         self._panel = panel
@@ -92,10 +102,12 @@ class Post:
 
     def turn(self, batch: Sequence[Reading]) -> None:
         """One pass: decide what was read, commit it once, and only then let it be seen."""
+        heard: list[RuleReading] = []
         for reading in batch:
-            if isinstance(reading, Connected | Disconnected | Delivered):
-                self._link.take(reading)
-        heard = [r for r in batch if not isinstance(r, Connected | Disconnected | Delivered)]
+            if isinstance(reading, Connected | Disconnected | Delivered | Arrived):
+                heard.extend(self._link.take(reading))
+            else:
+                heard.append(reading)
         now = self._clock.now()
         if self._may_commit(heard, now):
             self._record([*self._kept, *heard], now)
@@ -143,26 +155,31 @@ class Post:
         if work.sealed:
             snapshots = {name: seat.snapshot() for name, seat in changed.items()}
             try:
-                self._newest = self._journal.append(work.sealed, snapshots, self._link.done, work.keys)
+                self._newest = self._journal.append(work.sealed, snapshots, self._link.known())
             except NotRecorded as error:
                 self._not_recorded(readings, error, now)
                 return
             self._persisted.update({name: seat.state for name, seat in changed.items()})
-            self._began = self._failure = None
+            self._began, self._failure = (), None
         self._kept.clear()
         self._seats, self._chain = work.seats, work.chain
         for effect in work.effects:
-            self._happen(effect)
+            self._happen(effect, now)
+        for reading in readings:
+            if isinstance(reading, Asked | Misasked):
+                self._link.recorded(reading.ack)
 
     def _decided(self, readings: Sequence[RuleReading], now: Instant) -> Turn:
         work = Turn(list(self._seats), self._chain)
-        if self._began is not None:
-            work.begin(self._began, now)
+        work.begin(self._began, now)
         if self._failure is not None:
             work.decide(self._failure, now)
         for reading in readings:
             if not isinstance(reading, Started):  # before it, deadlines may still be those of an earlier boot
                 work.due(reading.at)
+            if isinstance(reading, RolledBack):
+                log.error("%s; a new chain begins", reading.why)
+                work.roll(str(uuid.uuid4()), self._jwk, reading.at)
             work.decide(reading, reading.at)
         work.due(now)
         return work
@@ -186,10 +203,14 @@ class Post:
             dropped = self._failure.dropped + len(readings) - KEPT_READINGS
             self._failure = replace(self._failure, dropped=dropped)
 
-    def _happen(self, effect: Effect) -> None:
+    def _happen(self, effect: Effect, now: Instant) -> None:
         match effect:
             case Show(answer=answer):
                 self._panel.show(answer)
+            case Reply(id=order, members=members):
+                self._link.reply(order, members)
+            case Replay(id=order, range=wanted):
+                self._link.replay(order, wanted, now)
 
     def _holds(self) -> dict[str, Any]:
         held: dict[str, Any] = {}

@@ -1,5 +1,6 @@
 """What the outside told the post: every reading carries the instant at which its worker saw it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal
@@ -83,6 +84,8 @@ class Trouble(StrEnum):
     SIGNING_KEY = "signing key"
     SITE_KEY = "site key"
     SNAPSHOT = "snapshot"
+    BROKER = "broker"
+    RECEIPT = "receipt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +148,15 @@ class Crashed:
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The broker accepted connection ``generation``. ``receive_maximum``: MQTT 5, section 3.2.2.3.3."""
+    """The broker accepted connection ``generation``.
+
+    ``receive_maximum``, ``maximum_packet`` (bytes, None for no limit): MQTT 5, sections 3.2.2.3.3 and 3.2.2.3.6.
+    """
 
     at: Instant
     generation: int
     receive_maximum: int
+    maximum_packet: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +184,69 @@ class Delivered:
     reason: int
 
 
-LinkReading = Connected | Disconnected | Delivered
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A message from headquarters. ``mid``: to be acknowledged once what comes of it is on disk."""
+
+    at: Instant
+    generation: int
+    mid: int
+    topic: str
+    payload: bytes
+    retained: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A well-formed order. ``sha256``: of its bytes, so that the same order again is known as the same."""
+
+    at: Instant
+    name: str
+    id: str
+    expires_ms: int
+    sha256: str
+    replay: "ReplayRange | None"
+    ack: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayRange:
+    """Events ``first`` to ``last`` (inclusive) of a chain."""
+
+    chain: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Misasked:
+    """An order that cannot be obeyed as it is. ``id``: where it could be read."""
+
+    at: Instant
+    name: str
+    id: str | None
+    why: str
+    ack: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """A replay order was worked off: ``reply`` is what headquarters is told."""
+
+    at: Instant
+    id: str
+    reply: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class RolledBack:
+    """Headquarters has receipted what this journal does not hold: its disk lied, or an old image was restored."""
+
+    at: Instant
+    why: str
+
+
+LinkReading = Connected | Disconnected | Delivered | Arrived
 RuleReading = (
     BadgeRead
     | ButtonPressed
@@ -190,5 +259,9 @@ RuleReading = (
     | CommitFailed
     | StopRequested
     | Crashed
+    | Asked
+    | Misasked
+    | Replayed
+    | RolledBack
 )
 Reading = RuleReading | LinkReading

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from device.effects import Answer
-from device.readings import Instant, LinkReading
+from device.readings import Instant, LinkReading, ReplayRange, RuleReading
 from device.record.chain import Sealed
+from device.record.journal import Sent
 
 
 class Clock(Protocol):
@@ -19,9 +20,7 @@ class Clock(Protocol):
 class Journal(Protocol):
     """What the loop needs of the journal."""
 
-    def append(
-        self, events: Sequence[Sealed], snapshots: Mapping[str, str], done: int, keys: Mapping[str, str]
-    ) -> int:
+    def append(self, events: Sequence[Sealed], snapshots: Mapping[str, str], sent: Sent) -> int:
         """Commit durably, all or nothing; the newest position. Raises NotRecorded."""
         ...
 
@@ -55,8 +54,24 @@ class Link(Protocol):
         """Every event up to this position was acknowledged by a broker."""
         ...
 
-    def take(self, reading: LinkReading) -> None:
-        """Something happened on the line."""
+    def take(self, reading: LinkReading) -> Sequence[RuleReading]:
+        """Something happened on the line; what the rules have to know of it."""
+        ...
+
+    def known(self) -> Sent:
+        """What the next commit should keep."""
+        ...
+
+    def recorded(self, ack: tuple[int, int]) -> None:
+        """What came of a message from headquarters is on disk: acknowledge it (generation, mid)."""
+        ...
+
+    def reply(self, order: str, members: Mapping[str, object]) -> None:
+        """Answer an order."""
+        ...
+
+    def replay(self, order: str, wanted: ReplayRange, now: Instant) -> None:
+        """Send events again; the result comes back as ``Replayed``."""
         ...
 
     def work(self, now: Instant, newest: int, holds: Callable[[], Mapping[str, Any]]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from device.effects import Effect
-from device.events import ChainBegan, Draft, KeyChanged
+from device.events import ChainBegan, Draft, Jwk, Position
 from device.readings import Instant
 from device.record.chain import Chain, Sealed
 from device.rules.rule import Cause, Due, Numbered, Seat
@@ -20,7 +20,6 @@ class Turn:
     chain: Chain
     sealed: list[Sealed] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
-    keys: dict[str, str] = field(default_factory=dict)
 
     def decide(self, first: Cause, at: Instant) -> None:
         """Show a cause to every rule, and every event that comes of it to every rule again."""
@@ -37,16 +36,23 @@ class Turn:
         if any(due <= at.uptime_ms for due in self._dues()):
             self.decide(Due(), at)
 
-    def begin(self, draft: Draft, at: Instant) -> None:
-        """Seal the first event of a new chain."""
-        self._seal(draft, at)
+    def begin(self, drafts: Iterable[Draft], at: Instant) -> None:
+        """Seal the first events of a new chain; no rule decides on them."""
+        for draft in drafts:
+            self._seal(draft, at)
+
+    def roll(self, chain: str, jwk: Jwk, at: Instant) -> None:
+        """Go on in a new chain, since headquarters holds what this journal has lost."""
+        head = self.chain.head
+        previous = Position(chain=head.chain, seq=head.seq, hash=head.hash)
+        self.chain = self.chain.anew(chain)
+        began = ChainBegan(why="rolled-back", previous=previous, jwk=jwk)
+        self.begin([Draft(subject="post", data=began)], at)
 
     def _dues(self) -> Iterable[int]:
         return (due for seat in self.seats if (due := seat.due()) is not None)
 
     def _seal(self, draft: Draft, at: Instant) -> Numbered:
-        if isinstance(draft.data, ChainBegan | KeyChanged):
-            self.keys[draft.data.jwk.kid] = draft.data.jwk.model_dump_json()
         self.chain, sealed = self.chain.seal(draft, at)
         self.sealed.append(sealed)
         return Numbered(sealed.id, draft)

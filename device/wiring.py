@@ -35,6 +35,7 @@ from device.roster_file import LoadedRoster, load_roster
 from device.rules.checkin import CheckinRule
 from device.rules.doors import DoorLimits, DoorsRule
 from device.rules.health import HealthRule
+from device.rules.orders import OrdersRule
 from device.rules.roster import Roster
 from device.rules.rule import Rule, Seat
 from device.rules.timekeeping import TimekeepingRule
@@ -68,6 +69,7 @@ def run(config: Config, *, pin_factory: Factory, clock: Clock, bus_errors: BusEr
             clock=clock,
             journal=record.journal,
             chain=record.chain,
+            jwk=record.key.jwk(),
             began=record.began,
             seats=seats,
             panel=panel,
@@ -109,6 +111,7 @@ def _seats(config: Config, roster: Roster, snapshots: dict[str, str]) -> tuple[l
         TimekeepingRule(),
         CheckinRule(roster, _ms(config.checkin.repeat_after)),
         DoorsRule(doors),
+        OrdersRule(),
     )
     seats, unusable = [], []
     for rule in rules:
@@ -128,7 +131,7 @@ def _link(config: Config, record: Record, bootid: str, inbox: Inbox, clock: Cloc
     def dial(generation: int, version: MqttVersion) -> Line:
         return Line(generation, version, access(config), will, inbox, clock)
 
-    return Uplink(config.link, hints, record.journal, record.journal.done(), dial, random.Random())
+    return Uplink(config.link, hints, record.journal, record.journal.cursors(), dial, inbox.put, random.Random())
 
 
 def access(config: Config, suffix: str = "") -> Access:

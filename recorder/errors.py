@@ -3,6 +3,8 @@
 RecorderError
 ├── UsageError     a command's words, the broker's URL or a password file: correct them and start again
 ├── StoreError     the store cannot be opened, read or written
+│   └── DiskRefuses    not now: the disk is full, fails, or another process holds the store
+├── OrderFailed    a post did not do what it was asked for
 └── WorkerDied     a thread of the recorder ended by an error nobody expected
 """
 
@@ -19,6 +21,14 @@ class UsageError(RecorderError):
 
 class StoreError(RecorderError):
     """The store cannot be used."""
+
+
+class DiskRefuses(StoreError):
+    """The disk takes nothing at this moment; nothing of the transaction holds, and it may be tried again."""
+
+
+class OrderFailed(RecorderError):
+    """No reply came to an order, or one that refuses it."""
 
 
 class WorkerDied(RecorderError):

@@ -4,20 +4,17 @@ import hashlib
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel
 
 from device.errors import Unreadable
-from device.events import MAX_SAFE_INTEGER, ChainBegan, Envelope, Jwk, KeyChanged, Lost, Sha256, Uuid
-from device.record.chain import jwk_public, parse_json, read
+from device.events import ChainBegan, Envelope, Jwk, KeyChanged, Lost, Seq, Uuid
+from device.record.chain import jwk_public, read
+from recorder.hints import State, Status, as_model, first_problem, json_object, one_line
 
-MAX_REPORT_BYTES = 65536
 MAX_KEYS = 64
 
 _LEVEL = re.compile(r"[a-z0-9-]{1,32}")
-_Model = TypeVar("_Model", bound=BaseModel)
-_Number = Annotated[int, Field(ge=0, le=MAX_SAFE_INTEGER, strict=True)]
 
 
 class Flaw(StrEnum):
@@ -32,16 +29,21 @@ class Flaw(StrEnum):
     FORK = "fork"
     LINK = "broken link"
     LOST = "lost"
+    UNSEEN = "unseen"
     UNCLEAR = "unclear"
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What came from the broker. ``received_ms``: the recorder's wall clock, ms since 1970-01-01 UTC."""
+    """What came from the broker. ``received_ms``: the recorder's wall clock, ms since 1970-01-01 UTC.
+
+    ``live``: it comes from the post now; not so what a broker kept for subscribers, or what a card holds.
+    """
 
     topic: str
     payload: bytes
     received_ms: int
+    live: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +105,15 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Why a message is not taken. ``source`` is empty where the topic names none."""
+    """Why a message is not taken. ``source`` is empty where the topic names none.
+
+    ``place``: the chain and number that the bytes of an event claim, where they can be read.
+    """
 
     source: str
     flaw: Flaw
     why: str
+    place: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,34 +124,6 @@ class Cleared:
 
 
 Arrival = Event | Identity | Report | Refused | Cleared
-
-
-class StatedChain(BaseModel):
-    """One entry of ``state.chains``: newest seq and its hash, oldest kept seq, newest seq PUBACKed."""
-
-    model_config = ConfigDict(frozen=True)
-
-    chain: Uuid
-    seq: _Number
-    hash: Sha256
-    first: _Number
-    sent: _Number
-
-
-class State(BaseModel):
-    """What the recorder needs of a post's ``state``."""
-
-    model_config = ConfigDict(frozen=True)
-
-    chains: tuple[StatedChain, ...]
-
-
-class Status(BaseModel):
-    """What the recorder needs of a post's ``status``."""
-
-    model_config = ConfigDict(frozen=True)
-
-    online: Annotated[bool, Field(strict=True)]
 
 
 def sort(message: Message, root: str) -> Arrival:
@@ -184,32 +162,34 @@ def examine(payload: bytes, *, alarm: bool = False) -> Event:
     )
 
 
-def stated_chains(payload: bytes) -> tuple[StatedChain, ...]:
-    """``chains`` of a ``state``. Raises Unreadable."""
-    return _model(State, payload).chains
-
-
-def is_online(payload: bytes) -> bool:
-    """``online`` of a ``status``. Raises Unreadable."""
-    return _model(Status, payload).online
-
-
-def one_line(text: str, limit: int = 200) -> str:
-    """Text of a stranger made fit for a log line and for SQLite: printable, valid Unicode, short."""
-    short = text[:limit].encode("utf-8", "replace").decode()
-    return "".join(c if c.isprintable() else "?" for c in short)
-
-
 def _event(source: str, kind: str, payload: bytes, *, alarm: bool) -> Event | Refused:
+    """Of an alarm only what verifies counts: the place of a refused one is not asked for."""
     try:
         event = examine(payload, alarm=alarm)
     except Unreadable as error:
-        return Refused(source, Flaw.UNREADABLE, one_line(str(error)))
+        place = None if alarm else _claimed_place(source, payload)
+        return Refused(source, Flaw.UNREADABLE, one_line(str(error)), place)
     if event.source != source:
         return Refused(source, Flaw.TOPIC, f"event of {event.source} on a topic of {source}")
     if event.kind != kind:
-        return Refused(source, Flaw.TOPIC, f"event of kind {event.kind} on topic {one_line(kind, 40)}")
+        why = f"event of kind {event.kind} on topic {one_line(kind, 40)}"
+        return Refused(source, Flaw.TOPIC, why, None if alarm else (event.chain, event.seq))
     return event
+
+
+class _ClaimedPlace(BaseModel):
+    source: str
+    chain: Uuid
+    seq: Seq
+
+
+def _claimed_place(source: str, payload: bytes) -> tuple[str, int] | None:
+    """Chain and number that refused bytes claim; None where they cannot be read or belong to another source."""
+    try:
+        place = as_model(_ClaimedPlace, payload)
+    except Unreadable:
+        return None
+    return (place.chain, place.seq) if place.source == source else None
 
 
 _TELLING: dict[str, type[ChainBegan | KeyChanged | Lost]] = {"chain": ChainBegan, "key": KeyChanged, "lost": Lost}
@@ -227,7 +207,7 @@ def _tells(envelope: Envelope) -> Tells | None:
         if isinstance(told, ChainBegan | KeyChanged):
             jwk_public(told.jwk)
     except ValueError as error:
-        return Unclear(f"system {change}: {_first_problem(error)}")
+        return Unclear(f"system {change}: {first_problem(error)}")
     if isinstance(told, Lost) and (
         told.from_ > told.to or (told.chain == envelope.chain and told.to >= envelope.seq)
     ):
@@ -238,7 +218,7 @@ def _tells(envelope: Envelope) -> Tells | None:
 def _identity(source: str, payload: bytes) -> Identity | Refused:
     """RFC 7517 section 5: keys of a type we do not know are passed over."""
     try:
-        members = _object(payload)
+        members = json_object(payload)
     except Unreadable as error:
         return Refused(source, Flaw.UNREADABLE, f"identity: {one_line(str(error))}")
     listed = members.get("keys")
@@ -258,27 +238,7 @@ def _key(item: object) -> Jwk | None:
 
 def _report(source: str, name: str, payload: bytes) -> Report | Refused:
     try:
-        _model(State if name == "state" else Status, payload)
+        as_model(State if name == "state" else Status, payload)
     except Unreadable as error:
         return Refused(source, Flaw.UNREADABLE, f"{name}: {one_line(str(error))}")
     return Report(source, name, payload)
-
-
-def _model(model: type[_Model], payload: bytes) -> _Model:
-    try:
-        return model.model_validate(_object(payload))
-    except ValidationError as error:
-        raise Unreadable(_first_problem(error)) from None
-
-
-def _object(payload: bytes) -> dict[str, Any]:
-    if len(payload) > MAX_REPORT_BYTES:
-        raise Unreadable(f"{len(payload)} bytes, more than {MAX_REPORT_BYTES}")
-    return parse_json(payload)
-
-
-def _first_problem(error: ValueError) -> str:
-    if not isinstance(error, ValidationError):
-        return one_line(str(error))
-    first = error.errors(include_url=False, include_input=False)[0]
-    return one_line(f"member {'.'.join(str(part) for part in first['loc'])}: {first['msg']}")

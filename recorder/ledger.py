@@ -1,23 +1,46 @@
-"""What a sorted message changes in the store: holding, verifying, forks, links, lost ranges, trust."""
+"""What a sorted message changes in the store: events held or verified, trust, hints, refusals."""
 
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
 from sqlite3 import Row
 
 from device.errors import BadSignature
-from device.events import ChainBegan, Jwk, KeyChanged, Lost, Position
+from device.events import ChainBegan, Jwk, KeyChanged
 from device.record.chain import verify
+from recorder.chains import Chains
 from recorder.findings import note_refused, note_signed
-from recorder.intake import Event, Flaw, Identity, Message, Refused, Report, Unclear, examine, sort
+from recorder.hints import is_online
+from recorder.intake import Event, Flaw, Identity, Message, Refused, Report, examine, sort
 from recorder.keyring import ANNOUNCED, FIRST_SET, PERSON, Keyring
-from recorder.places import begins, span
+from recorder.rows import known, table_of
 from recorder.store import Store
-from recorder.wholeness import advance, broken, contents, places, rewind
 
 MAX_HELD = 20_000
 """Events of one source that wait for a key: 160 MB at most. More are not kept; the post still has them."""
 
 _PAGE = 256
+
+
+class Outcome(StrEnum):
+    """What became of a message."""
+
+    NEW = "new"
+    KNOWN = "known"
+    HELD = "held"
+    REFUSED = "refused"
+    HINT = "hint"
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a transaction changed: chains touched, chains whose ``whole`` moved, sources that stated or lived."""
+
+    touched: frozenset[int]
+    moved: frozenset[int]
+    stated: frozenset[str]
+    alive: frozenset[str]
 
 
 class Ledger:
@@ -27,135 +50,116 @@ class Ledger:
         self._store = store
         self._root = root
         self._keys = Keyring(store)
-        self._touched: set[int] = set()
+        self._chains = Chains(store, self._take_announced)
+        self._stated: set[str] = set()
+        self._alive: dict[str, int] = {}
+        self._now_ms = 0
         self._held_of: dict[str, int] = {}
         self._newly_trusted: deque[tuple[str, str]] = deque()
 
-    def take(self, message: Message) -> None:
+    def take(self, message: Message) -> Outcome:
         """Store what ``message`` is worth."""
-        at_ms = message.received_ms
+        at_ms = self._now_ms = message.received_ms
+        outcome = Outcome.HINT
         match sort(message, self._root):
             case Event() as event:
-                self._take_event(event, message)
+                outcome = self._take_event(event, message)
             case Identity(source=source, keys=keys):
                 self._take_identity(source, keys, at_ms)
-            case Report(source=source, name=name, payload=payload):
-                self._store.run("INSERT OR REPLACE INTO report VALUES (?, ?, ?, ?)", source, name, at_ms, payload)
-            case Refused(source=source, flaw=flaw, why=why):
-                self._refuse(source, flaw, why, message)
+            case Report() as report:
+                self._take_report(report, message)
+            case Refused() as refused:
+                self._refuse(refused, message)
+                outcome = Outcome.REFUSED
             case _:
                 pass
         self._release_waiting(at_ms)
+        return outcome
 
-    def settle(self) -> None:
+    def settle(self) -> Settled:
         """Move each touched chain's ``whole`` as far as it goes."""
-        for chain in self._touched:
-            advance(self._store, chain)
-        self._touched.clear()
+        for source, at_ms in self._alive.items():
+            self._store.run("INSERT OR REPLACE INTO seen VALUES (?, ?)", source, at_ms)
+        settled = Settled(*self._chains.settle(self._now_ms), frozenset(self._stated), frozenset(self._alive))
+        self.forget()
+        return settled
+
+    def forget(self) -> None:
+        """The transaction is over, well or not."""
+        self._chains.forget()
+        self._stated.clear()
+        self._alive.clear()
         self._held_of.clear()
+        self._newly_trusted.clear()
 
     def trust(self, source: str, kid: str, at_ms: int) -> int:
         """A person answers for a key. Returns how many held events that verified. Raises UsageError."""
         self._keys.check_can_be_trusted(source, kid)
         count = "SELECT count(*) FROM event WHERE verified"
         before = self._store.number(count)
+        self._now_ms = at_ms
         self._trust(source, kid, PERSON, at_ms)
         self._release_waiting(at_ms)
         self.settle()
         return self._store.number(count) - before
 
-    def _take_event(self, event: Event, message: Message) -> None:
-        chain = self._chain(event.source, event.chain)
-        table, where = _table(event)
-        if chain and self._store.row(f"SELECT 1 FROM {table} WHERE {where}", chain, event.seq, event.hash):
-            return
+    def _take_event(self, event: Event, message: Message) -> Outcome:
+        self._sign_of_life(event.source, message)
+        if known(self._store, event):
+            self._chains.came_again(event, message.received_ms)
+            return Outcome.KNOWN
         public = self._keys.public(event.source, event.keyid)
         if public is None:
-            self._hold(event, message.received_ms)
-        elif self._genuine(event, public, message):
-            self._insert(event, message.received_ms, verified=True)
-            self._accept(event, message.received_ms)
+            return self._hold(event, message.received_ms)
+        if not self._genuine(event, public, message):
+            return Outcome.REFUSED
+        self._chains.insert(event, message.received_ms, verified=True)
+        self._chains.accept(event, message.received_ms)
+        return Outcome.NEW
 
-    def _hold(self, event: Event, at_ms: int) -> None:
+    def _take_report(self, report: Report, message: Message) -> None:
+        at_ms = message.received_ms
+        row = (report.source, report.name, at_ms, report.payload)
+        self._store.run("INSERT OR REPLACE INTO report VALUES (?, ?, ?, ?)", *row)
+        if report.name == "state":
+            self._chains.hear_state(report.source, at_ms)
+            self._stated.add(report.source)
+        if report.name == "state" or is_online(report.payload):
+            self._sign_of_life(report.source, message)
+
+    def _sign_of_life(self, source: str, message: Message) -> None:
+        """What was kept somewhere says nothing; of a post never heard of it still begins the count."""
+        if message.live:
+            self._alive[source] = message.received_ms
+        else:
+            self._store.run("INSERT OR IGNORE INTO seen VALUES (?, ?)", source, message.received_ms)
+
+    def _hold(self, event: Event, at_ms: int) -> Outcome:
         """Keep it durably until its key is trusted."""
         if self._held(event.source) >= MAX_HELD:
             why = f"{MAX_HELD} events wait for a key already; more are not kept"
             note_signed(self._store, event.source, Flaw.CROWDED, "events", why, at_ms=at_ms)
-            return
+            return Outcome.REFUSED
         if isinstance(event.tells, ChainBegan) and event.tells.jwk.kid == event.keyid:
             self._keys.remember(event.source, event.tells.jwk, at_ms)
-        self._insert(event, at_ms, verified=False)
+        self._chains.insert(event, at_ms, verified=False)
         self._held_of[event.source] += 1
         if self._keys.knows(event.source):
             self._keys.note_untrusted(event.source, event.keyid, at_ms)
+        return Outcome.HELD
 
     def _genuine(self, event: Event, public: bytes, message: Message) -> bool:
         try:
             verify(event.payload, public)
         except BadSignature as error:
-            self._refuse(event.source, Flaw.SIGNATURE, str(error), message)
+            place = None if event.alarm else (event.chain, event.seq)
+            self._refuse(Refused(event.source, Flaw.SIGNATURE, str(error), place), message)
             return False
         return True
 
-    def _accept(self, event: Event, at_ms: int) -> None:
-        """A verified event is in the store: compare it with its number and neighbours, hear what it tells.
-
-        Of an alarm only its number counts: the truth is the event stream.
-        """
-        chain = self._open_chain(event.source, event.chain)
-        self._check_fork(event.source, event.chain, event.seq, at_ms)
-        if event.alarm:
-            return
-        self._check_links(event, chain, at_ms)
-        match event.tells:
-            case KeyChanged(jwk=jwk):
-                self._keys.remember(event.source, jwk, at_ms, capped=False)
-                self._trust(event.source, jwk.kid, ANNOUNCED, at_ms)
-            case ChainBegan(previous=Position() as previous):
-                self._claim_previous(event, previous, at_ms)
-            case Lost() as lost:
-                self._close(event.source, lost, at_ms)
-            case Unclear(why=why):
-                what = f"{event.chain}/{event.seq}"
-                note_signed(self._store, event.source, Flaw.UNCLEAR, what, f"event {what}: {why}", at_ms=at_ms)
-            case _:
-                pass
-
-    def _check_fork(self, source: str, uuid: str, seq: int, at_ms: int) -> None:
-        chain = self._open_chain(source, uuid)
-        self._touched.add(chain)
-        if contents(self._store, chain, seq) < 2:
-            return
-        detail = f"event {uuid}/{seq} is signed with more than one content"
-        note_signed(self._store, source, Flaw.FORK, f"{uuid}/{seq}", detail, at_ms=at_ms)
-        rewind(self._store, chain, seq)
-
-    def _check_links(self, event: Event, chain: int, at_ms: int) -> None:
-        """Both sides of a new event. One version that fits is enough: a fork is told elsewhere."""
-        before, here, after = (places(self._store, chain, event.seq + step) for step in (-1, 0, 1))
-        problems = [broken(before, here), broken(here, after), begins(here[0]) if event.seq == 1 else None]
-        for problem in filter(None, problems):
-            detail = f"chain {event.chain}: {problem}"
-            note_signed(self._store, event.source, Flaw.LINK, detail, detail, at_ms=at_ms)
-
-    def _claim_previous(self, event: Event, previous: Position, at_ms: int) -> None:
-        self._store.run(
-            "INSERT OR IGNORE INTO claim VALUES (?, ?, ?, ?, ?, 1, ?, NULL)",
-            self._open_chain(event.source, previous.chain),
-            previous.seq,
-            previous.hash,
-            f"previous of {event.chain}",
-            event.keyid,
-            at_ms,
-        )
-        self._check_fork(event.source, previous.chain, previous.seq, at_ms)
-
-    def _close(self, source: str, lost: Lost, at_ms: int) -> None:
-        chain = self._open_chain(source, lost.chain)
-        self._touched.add(chain)
-        self._store.run("INSERT OR IGNORE INTO lost VALUES (?, ?, ?, ?)", chain, lost.from_, lost.to, lost.why)
-        numbers = f"{lost.chain}/{span(lost.from_, lost.to)}"
-        note_signed(self._store, source, Flaw.LOST, numbers, f"lost for good: {numbers}: {lost.why}", at_ms=at_ms)
+    def _take_announced(self, source: str, changed: KeyChanged, at_ms: int) -> None:
+        self._keys.remember(source, changed.jwk, at_ms, capped=False)
+        self._trust(source, changed.jwk.kid, ANNOUNCED, at_ms)
 
     def _take_identity(self, source: str, keys: tuple[Jwk, ...], at_ms: int) -> None:
         """No fleet authority yet: the first set of a source is trusted, later only announced keys are."""
@@ -188,12 +192,12 @@ class Ledger:
 
     def _release(self, row: Row, public: bytes, at_ms: int) -> None:
         event = examine(bytes(row["payload"]), alarm=row["alarm"])
-        table, where = _table(event)
+        table, where = table_of(event)
         place = (row["chain"], event.seq, event.hash)
         topic = f"{event.source[1:]}/{'alarm' if event.alarm else 'event'}/{event.kind}"
         if self._genuine(event, public, Message(topic, event.payload, at_ms)):
             self._store.run(f"UPDATE {table} SET verified = 1 WHERE {where}", *place)
-            self._accept(event, at_ms)
+            self._chains.accept(event, at_ms)
         else:
             self._store.run(f"DELETE FROM {table} WHERE {where}", *place)
 
@@ -207,16 +211,6 @@ class Ledger:
             while page := list(self._store.rows(sql, kid, source)):
                 yield from page
 
-    def _insert(self, event: Event, at_ms: int, *, verified: bool) -> None:
-        place = (self._open_chain(event.source, event.chain), event.seq, event.hash)
-        rest = (verified, at_ms, event.payload)
-        if event.alarm:
-            how = f"alarm/{event.kind}"
-            self._store.run("INSERT INTO claim VALUES (?, ?, ?, ?, ?, ?, ?, ?)", *place, how, event.keyid, *rest)
-        else:
-            link = (event.prev, event.keyid, event.announces)
-            self._store.run("INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", *place, *link, *rest)
-
     def _held(self, source: str) -> int:
         """Counted once a batch: counting is as long as what waits."""
         if source not in self._held_of:
@@ -225,31 +219,16 @@ class Ledger:
             self._held_of[source] = self._store.number(sql, source)
         return self._held_of[source]
 
-    def _chain(self, source: str, uuid: str) -> int | None:
-        row = self._store.row("SELECT id FROM chain WHERE source = ? AND uuid = ?", source, uuid)
-        return int(row["id"]) if row else None
-
-    def _open_chain(self, source: str, uuid: str) -> int:
-        found = self._chain(source, uuid)
-        if found is None:
-            self._store.run("INSERT INTO chain (source, uuid) VALUES (?, ?)", source, uuid)
-            found = self._chain(source, uuid)
-        assert found is not None
-        return found
-
-    def _refuse(self, source: str, flaw: Flaw, why: str, message: Message) -> None:
-        note_refused(
+    def _refuse(self, refused: Refused, message: Message) -> None:
+        """A number whose bytes come a second time, and are the same, will never come otherwise: it is closed."""
+        twice = note_refused(
             self._store,
-            source,
-            flaw,
-            why,
+            refused.source,
+            refused.flaw,
+            refused.why,
             topic=message.topic,
             payload=message.payload,
             at_ms=message.received_ms,
         )
-
-
-def _table(event: Event) -> tuple[str, str]:
-    """Where an event or its alarm copy is kept, and the words that find it by (chain, seq, hash)."""
-    where = "chain = ? AND seq = ? AND hash = ?"
-    return ("claim", f"{where} AND how LIKE 'alarm/%'") if event.alarm else ("event", where)
+        if twice and refused.place:
+            self._chains.close_refused(refused.source, refused.place, message.received_ms)

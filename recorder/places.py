@@ -13,13 +13,17 @@ REMOVED = "unseen, no longer kept at the post"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a link needs of an event. ``announces``: the key it makes known to what follows, if any."""
+    """What a link needs of an event.
+
+    ``announces``: the key it makes known to what follows, if any. ``again``: the same bytes came twice.
+    """
 
     seq: int
     hash: str
     prev: str
     keyid: str
     announces: str | None
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,11 @@ class Gap:
     def waits(self) -> bool:
         """The post has it and has not sent it yet: nothing is wrong."""
         return self.why == WAITING
+
+    @property
+    def gone(self) -> bool:
+        """The post no longer has it; only its card might."""
+        return self.why == REMOVED
 
     def __str__(self) -> str:
         """``1041-1060 (sent, not here)``."""

@@ -6,50 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from recorder.errors import StoreError
-
-SCHEMA_VERSION = 1
-APPLICATION_ID = 0x47505231
-"""``GPR1``: tells our file from any other SQLite database."""
+from recorder.errors import DiskRefuses, StoreError
+from recorder.schema import APPLICATION_ID, SCHEMA_VERSION, upgrade
 
 _BUSY_S = 30.0
 """A `trust` that verifies all that may be held takes some seconds; `run` waits for it."""
 
-# Exact bytes are BLOBs, hashes lower-case hex. `event` holds every version of a number, so a fork keeps
-# both; `verified` 0 is an event that waits for its key. `claim` holds what is only known to exist: verified
-# copies from `alarm/`, and the `previous` of a later chain. `whole` is the newest held event up to which
-# nothing is missing, what a receipt will say.
-_SCHEMA = f"""
-CREATE TABLE chain (
-  id INTEGER PRIMARY KEY, source TEXT NOT NULL, uuid TEXT NOT NULL,
-  whole INTEGER NOT NULL DEFAULT 0, whole_hash TEXT NOT NULL DEFAULT '{"0" * 64}',
-  UNIQUE (source, uuid)) STRICT;
-CREATE TABLE event (
-  chain INTEGER NOT NULL REFERENCES chain, seq INTEGER NOT NULL, hash TEXT NOT NULL,
-  prev TEXT NOT NULL, keyid TEXT NOT NULL, announces TEXT,
-  verified INTEGER NOT NULL, received_ms INTEGER NOT NULL, payload BLOB NOT NULL,
-  PRIMARY KEY (chain, seq, hash)) STRICT;
-CREATE INDEX event_held ON event (keyid) WHERE NOT verified;
-CREATE TABLE claim (
-  chain INTEGER NOT NULL REFERENCES chain, seq INTEGER NOT NULL, hash TEXT NOT NULL, how TEXT NOT NULL,
-  keyid TEXT NOT NULL, verified INTEGER NOT NULL, received_ms INTEGER NOT NULL, payload BLOB,
-  PRIMARY KEY (chain, seq, hash, how)) STRICT;
-CREATE INDEX claim_held ON claim (keyid) WHERE NOT verified;
-CREATE TABLE lost (
-  chain INTEGER NOT NULL REFERENCES chain, first INTEGER NOT NULL, last INTEGER NOT NULL, why TEXT NOT NULL,
-  PRIMARY KEY (chain, first, last)) STRICT;
-CREATE TABLE key (
-  source TEXT NOT NULL, kid TEXT NOT NULL, x TEXT NOT NULL, trust TEXT, since_ms INTEGER NOT NULL,
-  PRIMARY KEY (source, kid)) STRICT;
-CREATE TABLE report (
-  source TEXT NOT NULL, name TEXT NOT NULL, received_ms INTEGER NOT NULL, payload BLOB NOT NULL,
-  PRIMARY KEY (source, name)) STRICT;
-CREATE TABLE finding (
-  id INTEGER PRIMARY KEY, source TEXT NOT NULL, flaw TEXT NOT NULL, what TEXT NOT NULL, detail TEXT NOT NULL,
-  topic TEXT, payload BLOB, proven INTEGER NOT NULL, times INTEGER NOT NULL DEFAULT 1,
-  first_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL, settled_ms INTEGER,
-  UNIQUE (source, flaw, what)) STRICT;
-"""
+_PASSING = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL})
+"""Primary result codes that speak of the disk at this moment, not of the file's content."""
 
 
 class Store:
@@ -79,7 +43,10 @@ class Store:
         with _named(path):
             store = cls(_connect(f"file:{quote(str(path.absolute()))}?mode=ro"), path)
             try:
-                store._check(store.number("PRAGMA application_id"), store.number("PRAGMA user_version"))
+                version = store.number("PRAGMA user_version")
+                store._check(store.number("PRAGMA application_id"), version)
+                if version < SCHEMA_VERSION:
+                    raise StoreError(f"{path}: written by an older recorder; start `run` on it once")
             except (sqlite3.Error, StoreError):
                 store.close()
                 raise
@@ -138,6 +105,11 @@ class Store:
         found = self.row(sql, *values)
         return int(found[0] or 0) if found else 0
 
+    def probe(self) -> None:
+        """Write a page and sync it, changing nothing. Raises DiskRefuses while the disk takes nothing."""
+        with self.transaction():
+            self.run(f"PRAGMA user_version={SCHEMA_VERSION}")
+
     def _prepare(self) -> None:
         """Everything on its way to the disk before COMMIT returns: WAL with synchronous=FULL."""
         application, version = self.number("PRAGMA application_id"), self.number("PRAGMA user_version")
@@ -146,11 +118,8 @@ class Store:
             self._check(application, version)
         self.run("PRAGMA journal_mode=WAL")
         self.run("PRAGMA synchronous=FULL")
-        if empty:
-            self._db.executescript(
-                f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id={APPLICATION_ID};"
-                f"PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
-            )
+        if version < SCHEMA_VERSION:
+            self._db.executescript(upgrade(version))
 
     def _check(self, application: int, version: int) -> None:
         if application != APPLICATION_ID:
@@ -175,4 +144,6 @@ def _named(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise StoreError(f"{path}: {error}; is it a recorder's store, and is there room on its disk?") from error
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING:
+            raise DiskRefuses(f"{path}: {error}; make room on its disk, or end what locks it") from error
+        raise StoreError(f"{path}: {error}; is it a recorder's store?") from error

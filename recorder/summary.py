@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from sqlite3 import Row
 
-from recorder.intake import StatedChain, is_online, stated_chains
-from recorder.places import Gap, Stated, holes, name_hole, span
+from recorder.hints import StatedChain, is_online, stated_chains
+from recorder.places import REMOVED, Gap, Stated, holes, name_hole, span
+from recorder.rows import filled
+from recorder.stating import stated
 from recorder.store import Store
 from recorder.wholeness import obstacle
 
@@ -17,6 +19,7 @@ class ChainSummary:
     ``first`` and ``last`` are the numbers of verified events here, 0 where there is none; ``known`` is the
     newest number that is signed to exist. ``held`` events wait for a trusted key. ``obstacle``: a fork or
     a broken link that stops ``whole``. ``lost``: ranges that the post signed to be gone for good.
+    ``refused``: numbers of which only bytes came that had to be refused.
     """
 
     source: str
@@ -32,11 +35,12 @@ class ChainSummary:
     obstacle: str | None
     gaps: tuple[Gap, ...]
     lost: tuple[tuple[int, int], ...]
+    refused: tuple[int, ...] = ()
 
     @property
     def missing(self) -> tuple[Gap, ...]:
-        """Gaps that are no mere waiting at the post."""
-        return tuple(gap for gap in self.gaps if not gap.waits)
+        """Gaps that somebody can still fill: no mere waiting at the post, nothing that it keeps no more."""
+        return tuple(gap for gap in self.gaps if not gap.waits and not gap.gone)
 
     @property
     def whole_and_verified(self) -> bool:
@@ -51,8 +55,9 @@ class ChainSummary:
             problems.append(f"{self.held} held: key not trusted")
         if self.obstacle:
             problems.append(self.obstacle)
-        notes = [str(gap) for gap in self.gaps if gap.waits]
+        notes = [str(gap) for gap in self.gaps if gap.waits or gap.gone]
         notes += [f"{span(first, last)} lost for good" for first, last in self.lost]
+        notes += [f"{seq} refused" for seq in self.refused]
         return ", ".join((problems or ["whole"]) + notes)
 
 
@@ -78,6 +83,14 @@ def summary(store: Store) -> Summary:
         findings=store.number("SELECT count(*) FROM finding WHERE settled_ms IS NULL"),
         online={row["source"]: is_online(bytes(row["payload"])) for row in reports},
     )
+
+
+def chain_summary(store: Store, chain: int) -> ChainSummary:
+    """One chain, by its row."""
+    row = store.row("SELECT * FROM chain WHERE id = ?", chain)
+    assert row is not None
+    said = next((each for each in stated(store, row["source"]) if each.chain == row["uuid"]), None)
+    return _chain(store, row, Stated(said.seq, said.first, said.sent) if said else None)
 
 
 def _chains(store: Store) -> Iterator[ChainSummary]:
@@ -106,7 +119,7 @@ def _chain(store: Store, row: Row, stated: Stated | None) -> ChainSummary:
     newest_held = store.number("SELECT max(seq) FROM event WHERE chain = ? AND NOT verified", chain)
     known = max(last, claimed)
     upto = max(known, newest_held, stated.seq if stated else 0)
-    open_holes = holes(whole + 1, upto, _filled(store, chain, whole))
+    stop = obstacle(store, chain)
     return ChainSummary(
         source=row["source"],
         chain=row["uuid"],
@@ -118,19 +131,26 @@ def _chain(store: Store, row: Row, stated: Stated | None) -> ChainSummary:
         whole_hash=row["whole_hash"],
         known=known,
         keyid=newest["keyid"] if newest else None,
-        obstacle=obstacle(store, chain, whole, row["whole_hash"]),
-        gaps=tuple(gap for hole in open_holes for gap in name_hole(*hole, max(last, newest_held), stated)),
+        obstacle=stop.words if stop else None,
+        gaps=(*_unseen(store, chain, whole), *_open(store, chain, whole, upto, max(last, newest_held), stated)),
         lost=tuple((r[0], r[1]) for r in store.rows("SELECT first, last FROM lost WHERE chain = ?", chain)),
+        refused=tuple(r[0] for r in store.rows(f"SELECT seq FROM refused WHERE chain = ?1 AND {_NOT_HERE}", chain)),
     )
 
 
-def _filled(store: Store, chain: int, whole: int) -> Iterator[tuple[int, int]]:
-    """Intervals beyond ``whole`` that are here (held ones too, their verdict says so) or closed, in order."""
-    sql = (
-        "WITH n AS (SELECT DISTINCT seq FROM event WHERE chain = ?1 AND seq > ?2), "
-        "island AS (SELECT seq, seq - row_number() OVER (ORDER BY seq) AS at FROM n) "
-        "SELECT min(seq) AS first, max(seq) AS last FROM island GROUP BY at "
-        "UNION ALL SELECT first, last FROM lost WHERE chain = ?1 AND last > ?2 ORDER BY first"
-    )
-    for row in store.rows(sql, chain, whole):
-        yield row["first"], row["last"]
+_NOT_HERE = "seq NOT IN (SELECT seq FROM event WHERE chain = ?1)"
+
+
+def _open(
+    store: Store, chain: int, whole: int, upto: int, newest_here: int, stated: Stated | None
+) -> Iterator[Gap]:
+    for hole in holes(whole + 1, upto, filled(store, chain, whole + 1, upto)):
+        yield from name_hole(*hole, newest_here, stated)
+
+
+def _unseen(store: Store, chain: int, whole: int) -> Iterator[Gap]:
+    """Below ``whole``: what the post no longer kept when it was asked; above, ``name_hole`` says it."""
+    sql = "SELECT first, min(last, ?2) AS last FROM unseen WHERE chain = ?1 AND first <= ?2 ORDER BY first"
+    for first, last in [(row["first"], row["last"]) for row in store.rows(sql, chain, whole)]:
+        for hole in holes(first, last, filled(store, chain, first, last)):
+            yield Gap(*hole, REMOVED)

@@ -75,7 +75,8 @@ def verify_store(store: Store) -> list[Verdict]:
 
 def _compare(chain: ChainSummary, walk: _Walk, lost: set[tuple[int, int]]) -> None:
     """What intake noted of a chain must follow from its bytes."""
-    for first, last in holes(1, chain.whole, sorted([*walk.spans, *lost])):
+    unsigned = [(gap.first, gap.last) for gap in chain.gaps if gap.gone] + [(seq, seq) for seq in chain.refused]
+    for first, last in holes(1, chain.whole, sorted([*walk.spans, *lost, *unsigned])):
         walk.flaw(f"lacks {span(first, last)}, which was here")
     for first, last in set(chain.lost) - lost:
         walk.flaw(f"{span(first, last)} is noted as lost, which no event says")

@@ -1,16 +1,40 @@
-"""How far a chain is whole: what a receipt may say, and what stops it there."""
+"""How far a chain is whole, what stops it there, and what its receipt says."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
+from sqlite3 import Row
 
 from device.events import NO_HASH
 from recorder.places import Place, begins, follows
 from recorder.store import Store
 
+_PLACE = "SELECT seq, hash, prev, keyid, announces, again FROM event WHERE chain = ? AND verified"
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """What stops ``whole`` other than missing numbers. ``mends``: it passes once both its sides came again."""
+
+    words: str
+    mends: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far a receipt goes: a held, verified event; number 0 with 64 zeros for "nothing yet"."""
+
+    seq: int
+    hash: str
+
+
+NOTHING = Reach(0, NO_HASH)
+
 
 def places(store: Store, chain: int, seq: int) -> list[Place]:
     """The verified events of one number: none, one, or the versions of a fork."""
-    sql = "SELECT seq, hash, prev, keyid, announces FROM event WHERE chain = ? AND seq = ? AND verified"
-    return [Place(*row) for row in store.rows(sql, chain, seq)]
+    return [_place(row) for row in store.rows(f"{_PLACE} AND seq = ?", chain, seq)]
 
 
 def contents(store: Store, chain: int, seq: int) -> int:
@@ -28,54 +52,116 @@ def broken(before: Sequence[Place], after: Sequence[Place]) -> str | None:
     return problems[0] if problems and all(problems) else None
 
 
-def advance(store: Store, chain: int) -> None:
-    """Move ``whole`` as far as numbers, links and signed ``lost`` ranges carry it. Never over a fork."""
-    row = store.row("SELECT whole, whole_hash FROM chain WHERE id = ?", chain)
-    assert row is not None
-    start = at = (row["whole"], row["whole_hash"])
-    while isinstance(step := _next(store, chain, *at), Place):
-        at = (step.seq, step.hash)
-    if at != start:
-        store.run("UPDATE chain SET whole = ?, whole_hash = ? WHERE id = ?", *at, chain)
+def advance(store: Store, chain: int) -> bool:
+    """Move ``whole`` as far as numbers, links and closed ranges carry it. True if it moved."""
+    at = None
+    for step in _steps(store, chain, _whole(store, chain)):
+        if isinstance(step, Place):
+            at = step
+    if at is not None:
+        store.run("UPDATE chain SET whole = ?, whole_hash = ? WHERE id = ?", at.seq, at.hash, chain)
+    return at is not None
 
 
-def obstacle(store: Store, chain: int, whole: int, whole_hash: str) -> str | None:
-    """What holds ``whole`` back other than missing numbers: a fork or a broken link."""
-    step = _next(store, chain, whole, whole_hash)
-    return step if isinstance(step, str) else None
+def obstacle(store: Store, chain: int) -> Obstacle | None:
+    """A fork or a broken link directly behind ``whole``."""
+    step = next(_steps(store, chain, _whole(store, chain)), None)
+    return step if isinstance(step, Obstacle) else None
 
 
 def rewind(store: Store, chain: int, seq: int) -> None:
     """``whole`` goes back below ``seq``, to the newest event held there."""
-    below = store.row(
-        "SELECT seq, hash FROM event WHERE chain = ? AND seq < ? AND verified ORDER BY seq DESC LIMIT 1", chain, seq
+    at = _newest_below(store, chain, seq)
+    sql = "UPDATE chain SET whole = ?, whole_hash = ? WHERE id = ? AND whole >= ?"
+    store.run(sql, at.seq, at.hash, chain, seq)
+
+
+def reach(store: Store, chain: int) -> Reach:
+    """What a receipt for this chain says.
+
+    Usually ``whole``. Before a broken link one event less, so that the post sends both of its sides again.
+    At most the ``previous`` that a later chain names: the post itself knows nothing beyond.
+    """
+    at = _whole(store, chain)
+    in_the_way = obstacle(store, chain)
+    if in_the_way and in_the_way.mends:
+        at = _newest_below(store, chain, at.seq)
+    row = store.row(
+        "SELECT seq, hash FROM claim WHERE chain = ?1 AND verified AND seq <= ?2 AND how LIKE 'previous of %' "
+        "AND EXISTS (SELECT 1 FROM event AS e WHERE e.chain = ?1 AND e.seq = claim.seq AND e.hash = claim.hash "
+        "AND e.verified) ORDER BY seq LIMIT 1",
+        chain,
+        at.seq,
     )
-    at = (below["seq"], below["hash"]) if below else (0, NO_HASH)
-    store.run("UPDATE chain SET whole = ?, whole_hash = ? WHERE id = ? AND whole >= ?", *at, chain, seq)
+    return Reach(row["seq"], row["hash"]) if row else at
 
 
 def closed_to(store: Store, chain: int, seq: int) -> int:
-    """The last number that ``lost`` ranges close without a hole from ``seq`` on; ``seq - 1`` if none does."""
+    """The last number closed without a hole from ``seq`` on; ``seq - 1`` if that one is open.
+
+    Closed: signed as lost, refused twice with the same bytes, or no longer kept by the post when it was asked.
+    """
     at = seq
-    sql = "SELECT max(last) FROM lost WHERE chain = ? AND first <= ? AND last >= ?"
-    while last := store.number(sql, chain, at, at):
+    sql = (
+        "SELECT max(last) FROM (SELECT last FROM lost WHERE chain = ?1 AND first <= ?2 AND last >= ?2 "
+        "UNION ALL SELECT seq FROM refused WHERE chain = ?1 AND seq = ?2 "
+        "UNION ALL SELECT last FROM unseen WHERE chain = ?1 AND first <= ?2 AND last >= ?2)"
+    )
+    while last := store.number(sql, chain, at):
         at = last + 1
     return at - 1
 
 
-def _next(store: Store, chain: int, whole: int, whole_hash: str) -> Place | str | None:
-    """The next whole event, what forbids it, or None where numbers are missing."""
-    sql = "SELECT seq FROM event WHERE chain = ? AND seq > ? AND verified ORDER BY seq LIMIT 1"
-    seq = store.number(sql, chain, whole)
-    if not seq or (seq > whole + 1 and closed_to(store, chain, whole + 1) < seq - 1):
-        return None
-    if contents(store, chain, seq) > 1:
-        return f"fork at {seq}"
-    here = places(store, chain, seq)[0]
-    problem = None
-    if seq == 1:
-        problem = begins(here)
-    elif seq == whole + 1 and whole:
-        before = [place for place in places(store, chain, whole) if place.hash == whole_hash]
-        problem = broken(before, [here])
-    return f"broken link at {seq}" if problem else here
+def _steps(store: Store, chain: int, start: Reach) -> Iterator[Place | Obstacle]:
+    """The events that follow ``start`` wholly, in order, and at last what stops them, if not a missing number."""
+    claims = _claims(store, chain, start.seq)
+    held = (place for place in places(store, chain, start.seq) if place.hash == start.hash)
+    before, at = next(held, None), start.seq
+    above = map(_place, store.rows(f"{_PLACE} AND seq > ? ORDER BY seq", chain, start.seq))
+    for seq, versions in groupby(above, key=attrgetter("seq")):
+        if seq > at + 1 and closed_to(store, chain, at + 1) < seq - 1:
+            return
+        here, *others = versions
+        if others or claims.get(seq, set()) - {here.hash}:
+            yield Obstacle(f"fork at {seq}", mends=False)
+            return
+        left = before if seq == at + 1 else None
+        problem = begins(here) if seq == 1 else follows(left, here) if left else None
+        if problem and not _confirmed(store, chain, left, here):
+            yield Obstacle(f"broken link at {seq}", mends=True)
+            return
+        yield here
+        before, at = here, seq
+
+
+def _confirmed(store: Store, chain: int, *sides: Place | None) -> bool:
+    """Whether both sides of a broken link came again, or cannot because the post has them no more."""
+    kept = store.number("SELECT first FROM chain WHERE id = ?", chain)
+    return all(
+        side is None or side.again or side.seq < kept or closed_to(store, chain, side.seq) >= side.seq
+        for side in sides
+    )
+
+
+def _claims(store: Store, chain: int, above: int) -> dict[int, set[str]]:
+    claims: dict[int, set[str]] = {}
+    for row in store.rows("SELECT seq, hash FROM claim WHERE chain = ? AND seq > ? AND verified", chain, above):
+        claims.setdefault(row["seq"], set()).add(row["hash"])
+    return claims
+
+
+def _place(row: Row) -> Place:
+    seq, event_hash, prev, keyid, announces, again = row
+    return Place(seq, event_hash, prev, keyid, announces, bool(again))
+
+
+def _whole(store: Store, chain: int) -> Reach:
+    row = store.row("SELECT whole, whole_hash FROM chain WHERE id = ?", chain)
+    assert row is not None
+    return Reach(row["whole"], row["whole_hash"])
+
+
+def _newest_below(store: Store, chain: int, seq: int) -> Reach:
+    sql = "SELECT seq, hash FROM event WHERE chain = ? AND seq < ? AND verified ORDER BY seq DESC LIMIT 1"
+    row = store.row(sql, chain, seq)
+    return Reach(row["seq"], row["hash"]) if row else NOTHING

@@ -219,7 +219,7 @@ class Rc522:
         elif self._faults.bad_parity:
             self._faults = replace(self._faults, bad_parity=self._faults.bad_parity - 1)
             error = mfrc.PARITY_ERROR
-        stored = [0] * align + bits
+        stored = [1] * align + bits  # what lies below RxAlign is left open: the least helpful reading of 9.3.1.14
         return _Exchange(None, None, to_bytes(stored), len(stored) % 8, error, position)
 
     def _advance(self) -> None:

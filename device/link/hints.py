@@ -3,15 +3,24 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Protocol
 
 from device import __version__
 from device.events import Jwk, rfc3339
-from device.link.sender import Hint
 from device.link.topics import Topics
 from device.readings import Instant
 from device.record.chain import event_hash
 from device.record.journal import ChainRow, Row
+
+
+class Hint(Enum):
+    """The retained messages."""
+
+    STATUS = "status"
+    IDENTITY = "identity"
+    STATE = "state"
+
 
 PROTOCOL = 1
 """Version of the wire contract."""
@@ -30,6 +39,14 @@ class Rows(Protocol):
 
     def oldest(self) -> int:
         """Position of the oldest event still kept."""
+        ...
+
+    def newest(self) -> int:
+        """Position of the newest event."""
+        ...
+
+    def alarms(self) -> list[int]:
+        """Positions of the alarms that no broker has acknowledged."""
         ...
 
     def public_jwks(self) -> list[str]:
@@ -69,23 +86,26 @@ class Hints:
         now = self.jwk.model_dump()
         return _json({"keys": [now, *(jwk for jwk in past if jwk["kid"] != now["kid"])]})
 
-    def state(self, now: Instant, rows: Rows, newest: int, done: int, holds: Mapping[str, Any]) -> bytes:
-        """``state``: every chain of the journal, newest first, and what the rules hold."""
-        chains = list(_chains(rows, newest, done))
-        return _json({"time": rfc3339(now.wall_ms), "chains": chains, **holds})
+    def state(self, now: Instant, rows: Rows, done: int, holds: Mapping[str, Any]) -> bytes:
+        """``state``: every chain of the journal, newest first, and what holds now."""
+        return _json({"time": rfc3339(now.wall_ms), "chains": list(_chains(rows, done)), **holds})
 
 
-def _chains(rows: Rows, newest: int, done: int) -> Iterator[dict[str, Any]]:
+def _chains(rows: Rows, done: int) -> Iterator[dict[str, Any]]:
     """Each chain's newest number, that event's hash, its oldest number still kept, its newest acknowledged."""
-    oldest, last = rows.oldest(), newest
+    oldest, last = rows.oldest(), rows.newest()
     for chain in rows.chains():
         if last < oldest:
             return
+        held = rows.rows(last - 1, 1)
+        if not held or held[0].position != last:
+            last = chain.before
+            continue  # its newest event is gone: a "lost" event tells, and there is no hash to name
         seq = last - chain.before
         yield {
             "chain": chain.chain,
             "seq": seq,
-            "hash": event_hash(rows.rows(last - 1, 1)[0].event),
+            "hash": event_hash(held[0].event),
             "first": max(1, oldest - chain.before),
             "sent": min(max(0, done - chain.before), seq),
         }

@@ -3,7 +3,9 @@
 import queue
 import ssl
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -16,13 +18,18 @@ from paho.mqtt.reasoncodes import ReasonCode
 from device.config import Broker
 from device.errors import ConfigError
 from device.hardware.clock import Clock
-from device.readings import Connected, Delivered, Disconnected, Reading
+from device.readings import Arrived, Connected, Delivered, Disconnected, Reading
 
 MqttVersion = Literal["5", "3.1.1"]
 
 QOS = 1
 EVENT_CONTENT_TYPE = "application/cloudevents+json"
 _UNSUPPORTED_PROTOCOL = 0x84
+_NOT_YET_VALID = 9  # X509_V_ERR_CERT_NOT_YET_VALID (OpenSSL, x509_vfy.h)
+_SESSION_EXPIRY_S = 7 * 24 * 3600
+_RECEIVE_AT_ONCE = 20
+_LARGEST_PACKET_BYTES = 64 * 1024
+_PAHO_KEEPALIVE = 0.7
 _RECEIVE_MAXIMUM_DEFAULT = 65_535
 """MQTT 5, section 3.2.2.3.3: what an absent Receive Maximum means; 3.1.1 has none."""
 
@@ -70,9 +77,10 @@ class Line:
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
             client_id=access.client_id,
-            clean_session=None if self._is_5 else True,
+            clean_session=None if self._is_5 else False,  # the broker keeps orders while the post is away
             protocol=mqtt.MQTTv5 if self._is_5 else mqtt.MQTTv311,
             reconnect_on_failure=False,
+            manual_ack=True,  # an order is acknowledged after it is recorded
         )
         self._client.max_inflight_messages_set(0)  # the window is the sender's
         if will is not None:
@@ -80,6 +88,7 @@ class Line:
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_publish = self._on_publish
+        self._client.on_message = self._on_message
 
     def dial(self, broker: Broker, keepalive_s: int) -> None:
         """Connect in a thread of its own: names resolve, hosts answer and TLS agrees in their own time."""
@@ -95,6 +104,20 @@ class Line:
             properties.ContentType = content_type
         return self._client.publish(topic, payload, qos=QOS, retain=retain, properties=properties).mid
 
+    def subscribe(self, topics: Sequence[str]) -> None:
+        """Ask for messages; each comes as ``Arrived``."""
+        self._client.subscribe([(topic, QOS) for topic in topics])
+
+    def acknowledge(self, mid: int) -> None:
+        """PUBACK a message that arrived."""
+        self._client.ack(mid, QOS)
+
+    @property
+    def alive(self) -> bool:
+        """Whether paho's network thread runs: it can end while the client still says that it is connected."""
+        thread = self._client._thread
+        return thread is not None and thread.is_alive()
+
     def close(self) -> None:
         """Send DISCONNECT if the line is up, and let go. Returns at once; the network thread ends by itself."""
         self._client.disconnect()
@@ -106,7 +129,14 @@ class Line:
     def _dial(self, broker: Broker, keepalive_s: int) -> None:
         try:
             self._identify(broker)
-            self._client.connect(broker.host, broker.port, keepalive_s)
+            # paho finds a silent line after two of its keepalives, and is promised after one and a half of ours.
+            keepalive_s = max(2, int(keepalive_s * _PAHO_KEEPALIVE))
+            if self._is_5:
+                self._client.connect(
+                    broker.host, broker.port, keepalive_s, clean_start=False, properties=_connect_properties()
+                )
+            else:
+                self._client.connect(broker.host, broker.port, keepalive_s)
         except (OSError, UnicodeError, ConfigError) as error:
             self._ended(f"{broker}: {_plain(error)}")
             return
@@ -139,7 +169,20 @@ class Line:
             self._ended(f"the broker refuses: {reason}", speaks_other=reason.value == _UNSUPPORTED_PROTOCOL)
             return
         maximum = getattr(properties, "ReceiveMaximum", _RECEIVE_MAXIMUM_DEFAULT)
-        self._inbox.put(Connected(self._clock.now(), self._generation, maximum))
+        packet = getattr(properties, "MaximumPacketSize", None)
+        self._inbox.put(Connected(self._clock.now(), self._generation, maximum, packet))
+
+    def _on_message(self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
+        self._inbox.put(
+            Arrived(
+                self._clock.now(),
+                self._generation,
+                message.mid,
+                message.topic,
+                bytes(message.payload),
+                message.retain,
+            )
+        )
 
     def _on_disconnect(
         self,
@@ -164,6 +207,14 @@ class Line:
         self._inbox.put(Disconnected(self._clock.now(), self._generation, why, speaks_other, mute))
 
 
+def _connect_properties() -> Properties:
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    properties.SessionExpiryInterval = _SESSION_EXPIRY_S
+    properties.ReceiveMaximum = _RECEIVE_AT_ONCE
+    properties.MaximumPacketSize = _LARGEST_PACKET_BYTES
+    return properties
+
+
 def reason_text(reason: int) -> str:
     """A PUBACK's reason code in words (MQTT 5, section 3.4.2.1)."""
     names = {0x10: "nobody subscribes", 0x87: "not authorised", 0x97: "its quota is used up"}
@@ -180,6 +231,9 @@ def _password(file: Path) -> str:
 def _plain(error: Exception) -> str:
     """An error of the operating system or of TLS in words for people."""
     if isinstance(error, ssl.SSLCertVerificationError):
+        if error.verify_code == _NOT_YET_VALID:
+            today = datetime.now(UTC)
+            return f"its certificate is not valid yet: is this post's clock, {today:%Y-%m-%d %H:%M} UTC, right?"
         return f"its certificate is not accepted: {error.verify_message}"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror

@@ -22,6 +22,8 @@ class Redial:
         self.at_ms = 0
         self._brokers = settings.brokers
         self._pinned: MqttVersion | None = None if settings.protocol == "auto" else settings.protocol
+        if settings.keep_until == "broker":
+            self._pinned = "5"  # 3.1.1 acknowledges what it refuses
         self._chance = chance
         self._index = 0
         self._failures = 0

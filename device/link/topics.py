@@ -32,3 +32,26 @@ class Topics:
     def identity(self) -> str:
         """Retained: the post's public keys."""
         return f"{self.base}/identity"
+
+    def alarm(self, kind: str) -> str:
+        """A copy of an event that cannot wait."""
+        return f"{self.base}/alarm/{kind}"
+
+    def reply(self, order: str) -> str:
+        """The answer to one order."""
+        return f"{self.base}/reply/{order}"
+
+    @property
+    def orders(self) -> str:
+        """What to subscribe for orders; ``order_name`` reads a topic of it."""
+        return f"{self.base}/order/#"
+
+    @property
+    def receipt(self) -> str:
+        """Retained: how far headquarters has stored."""
+        return f"{self.base}/receipt"
+
+    def order_name(self, topic: str) -> str | None:
+        """``replay`` of ``.../order/replay``; None for a topic that is no order's."""
+        name = topic.removeprefix(f"{self.base}/order/")
+        return name if name != topic else None

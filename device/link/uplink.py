@@ -2,21 +2,41 @@
 
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
 from device.config import Broker, LinkSection
-from device.link.hints import Hints, Rows, kind_of
+from device.link.budget import Budget, packet_bytes
+from device.link.hints import Hint, Hints, Rows, kind_of
+from device.link.inbound import Receipts, Replays, reply_bytes
 from device.link.line import EVENT_CONTENT_TYPE, MqttVersion, reason_text
+from device.link.orders import read_order
 from device.link.redial import Redial
-from device.link.sender import FAILURE, REASON_SUCCESS, Hint, Sender
-from device.readings import Connected, Delivered, Disconnected, Instant, LinkReading
+from device.link.sender import FAILURE, REASON_SUCCESS, Flying, Lane, Sender
+from device.readings import (
+    Arrived,
+    Connected,
+    Delivered,
+    Disconnected,
+    Instant,
+    LinkReading,
+    Reading,
+    Refused,
+    Replayed,
+    ReplayRange,
+    RuleReading,
+    Trouble,
+)
+from device.record.journal import DONE, Row, Sent
 
 CONNECT_WITHIN_MS = 20_000
 STATE_AT_MOST_MS = 5_000
 CLOSE_WITHIN_S = 1.0
+REPLIES_WAITING = 100
+PACKET_TOO_LARGE = 0x95
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +50,19 @@ class Connection(Protocol):
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False, content_type: str | None = None) -> int:
         """Hand one message over; its packet identifier."""
+        ...
+
+    def subscribe(self, topics: Sequence[str]) -> None:
+        """Ask for messages."""
+        ...
+
+    def acknowledge(self, mid: int) -> None:
+        """PUBACK a message that arrived."""
+        ...
+
+    @property
+    def alive(self) -> bool:
+        """Whether its network thread runs."""
         ...
 
     def close(self) -> None:
@@ -47,7 +80,7 @@ Dial = Callable[[int, MqttVersion], Connection]
 
 @dataclass
 class _Call:
-    """One connection from dialling on."""
+    """One connection from dialling on. ``largest``: packet in bytes that the broker takes, None for any."""
 
     generation: int
     line: Connection
@@ -55,26 +88,44 @@ class _Call:
     version: MqttVersion
     since_ms: int
     up: bool = False
+    largest: int | None = None
 
 
 class Uplink:
     """Owned by the loop; every method returns at once."""
 
     def __init__(
-        self, settings: LinkSection, hints: Hints, rows: Rows, done: int, dial: Dial, chance: random.Random
+        self,
+        settings: LinkSection,
+        hints: Hints,
+        rows: Rows,
+        cursors: Mapping[str, int],
+        dial: Dial,
+        put: Callable[[Reading], None],
+        chance: random.Random,
     ) -> None:
-        """``done``: the journal's cursor; ``chance``: spreads the posts' calls after a broker came back."""
+        """``cursors``: as the journal kept them. ``chance``: spreads the posts' calls after a broker came back."""
         self._settings = settings
         self._hints = hints
         self._rows = rows
         self._new_line = dial
+        self._put = put
         self._redial = Redial(settings, chance)
-        self._sender = Sender(done)
+        self._sender = Sender(cursors.get(DONE, 0))
+        receipted = {chain: position for chain, position in cursors.items() if chain != DONE}
+        self._receipts = Receipts(rows, self._sender, _ms(settings.receipt_timeout), receipted)
+        self._replays = Replays(rows, self._sender)
+        self._budget = Budget()
         self._generation = 0
         self._call: _Call | None = None
         self._wanted: list[Hint] = []
+        self._replies: deque[tuple[str, bytes]] = deque(maxlen=REPLIES_WAITING)
+        self._replies_flying: dict[int, tuple[str, bytes]] = {}
+        self._closed_alarms: set[int] = set()
+        self._newest: int | None = None
         self._state_ms = 0
-        self._state_of: tuple[int, int] | None = None
+        self._state_of: tuple[int, int, str | None] | None = None
+        self._refusal: str | None = None
         self._said = ""
 
     @property
@@ -87,35 +138,59 @@ class Uplink:
         """Every event up to this position was acknowledged by a broker."""
         return self._sender.done
 
-    def take(self, reading: LinkReading) -> None:
+    def known(self) -> Sent:
+        """What the next commit should keep."""
+        return Sent(self._receipts.cursors(), frozenset(self._closed_alarms))
+
+    def take(self, reading: LinkReading) -> Sequence[RuleReading]:
         """Something happened on the line; what comes from a line already given up means nothing."""
         call = self._call
         if call is None or reading.generation != call.generation:
-            return
+            return ()
         match reading:
             case Connected():
-                call.up, call.since_ms = True, reading.at.uptime_ms
-                self._sender.connected(reading.receive_maximum)
-                self._wanted = list(Hint)
-                self._say(logging.INFO, f"connected to {call.broker} (MQTT {call.version})")
+                self._connected(call, reading)
             case Delivered():
-                self._acknowledged(reading)
+                return self._acknowledged(reading)
+            case Arrived():
+                return self._arrived(call, reading)
             case Disconnected():
                 self._lost(call, reading)
+        return ()
+
+    def recorded(self, ack: tuple[int, int]) -> None:
+        """Acknowledge a message; one of an earlier connection will come again by itself."""
+        generation, mid = ack
+        if self._call is not None and self._call.up and self._call.generation == generation:
+            self._call.line.acknowledge(mid)
+
+    def reply(self, order: str, members: Mapping[str, object]) -> None:
+        """Answer an order."""
+        self._replies.append((self._hints.topics.reply(order), reply_bytes(order, members)))
+
+    def replay(self, order: str, wanted: ReplayRange, now: Instant) -> None:
+        """Send events again; the result comes back as ``Replayed``."""
+        at_once = self._replays.begin(order, wanted)
+        if at_once is not None:
+            self._put(Replayed(now, order, at_once))
 
     def work(self, now: Instant, newest: int, holds: Callable[[], Mapping[str, Any]]) -> None:
         """Dial, publish what waits, renew the retained messages: as far as it goes now."""
+        if newest != self._newest:
+            self._newest = newest
+            waiting = set(self._rows.alarms())
+            self._closed_alarms &= waiting
+            self._sender.alarm(waiting - self._closed_alarms)
         call = self._call
         if call is None:
             if now.uptime_ms >= self._redial.at_ms:
                 self._dial(now)
-        elif not call.up:
-            if now.uptime_ms - call.since_ms >= CONNECT_WITHIN_MS:
-                call.line.close()
-                self._lost(call, Disconnected(now, call.generation, f"{call.broker}: no answer to CONNECT"))
-        else:
-            self._publish_hints(call.line, now, newest, holds)
-            self._publish_rows(call.line, now)
+        elif (why := self._broken(call, now)) is not None:
+            call.line.close()
+            self._lost(call, Disconnected(now, call.generation, f"{call.broker}: {why}"))
+        elif call.up:
+            self._receipts.bound(now.uptime_ms)
+            self._publish(call, now, newest, holds)
 
     def due(self) -> int | None:
         """Uptime in milliseconds at which ``work`` has something to do without a reading."""
@@ -138,6 +213,8 @@ class Uplink:
         if call.up and not call.line.wait_closed(CLOSE_WITHIN_S):
             log.warning("the line did not close within %s s", CLOSE_WITHIN_S)
 
+    # The connection
+
     def _dial(self, now: Instant) -> None:
         self._generation += 1
         broker, version = self._redial.next()
@@ -145,60 +222,159 @@ class Uplink:
         self._call = _Call(self._generation, line, broker, version, now.uptime_ms)
         line.dial(broker, int(self._settings.keepalive.total_seconds()))
 
+    def _connected(self, call: _Call, reading: Connected) -> None:
+        call.up, call.since_ms, call.largest = True, reading.at.uptime_ms, reading.maximum_packet
+        self._sender.connected(reading.receive_maximum)
+        self._wanted = list(Hint)
+        topics = self._hints.topics
+        receipts = [topics.receipt] if self._settings.keep_until == "receipt" else []
+        call.line.subscribe([topics.orders, *receipts])
+        self._say(logging.INFO, f"connected to {call.broker} (MQTT {call.version})")
+
+    def _broken(self, call: _Call, now: Instant) -> str | None:
+        """Why a connection has to be given up though nothing said that it ended."""
+        if not call.up:
+            silent = now.uptime_ms - call.since_ms >= CONNECT_WITHIN_MS
+            return "no answer to CONNECT" if silent else None
+        if not call.line.alive:
+            return "its network thread has ended"
+        oldest_ms = self._sender.oldest_ms()
+        longest_ms = _ms(self._settings.keepalive) * 3 // 2
+        if oldest_ms is not None and now.uptime_ms - oldest_ms >= longest_ms:
+            return f"no PUBACK for {longest_ms // 1000} s"
+        return None
+
     def _lost(self, call: _Call, reading: Disconnected) -> None:
         self._call = None
         self._sender.disconnected()
+        self._replies.extendleft(reversed(self._replies_flying.values()))
+        self._replies_flying.clear()
         lasted_ms = reading.at.uptime_ms - call.since_ms if call.up else None
         self._redial.ended(reading, call.version, lasted_ms)
         self._say(logging.WARNING, reading.why)
 
+    # What comes in
+
+    def _arrived(self, call: _Call, message: Arrived) -> Sequence[RuleReading]:
+        name = self._hints.topics.order_name(message.topic)
+        if name is not None:
+            if not message.retained:  # an order kept by the broker for later is nobody's order for now
+                return [read_order(name, message)]
+        elif message.topic == self._hints.topics.receipt:
+            call.line.acknowledge(message.mid)
+            return self._receipts.take(message)
+        call.line.acknowledge(message.mid)
+        return ()
+
+    def _acknowledged(self, reading: Delivered) -> Sequence[RuleReading]:
+        flying = self._sender.acknowledged(reading.mid, reading.reason, reading.at.uptime_ms)
+        self._replies_flying.pop(reading.mid, None)
+        if flying is None:
+            return ()
+        if flying.lane is Lane.HINT:
+            if reading.reason >= FAILURE:
+                self._say(logging.ERROR, f"the broker refuses a retained message: {reason_text(reading.reason)}")
+            return ()
+        if reading.reason != REASON_SUCCESS:
+            return self._refused(reading.at, reading.reason)
+        if self._refusal is not None and not self._sender.held:
+            self._refusal = None
+            self._say(logging.INFO, "the broker takes events again")
+        return self._taken(flying, reading.at)
+
+    def _taken(self, flying: Flying, at: Instant) -> Sequence[RuleReading]:
+        if flying.lane is Lane.ALARM:
+            self._closed_alarms.add(flying.position)
+            return ()
+        self._receipts.acknowledged.note(flying.position, at.uptime_ms)
+        if flying.lane is Lane.AGAIN:
+            return [Replayed(at, order, reply) for order, reply in self._replays.sent(flying.position)]
+        return ()
+
+    def _refused(self, at: Instant, reason: int) -> Sequence[RuleReading]:
+        """One event for a time of refusals, however often it is tried again."""
+        why = f"the broker does not take events: {reason_text(reason)}; they wait in the journal"
+        self._say(logging.ERROR, why)
+        told, self._refusal = self._refusal, why
+        return [Refused(at, Trouble.BROKER, why)] if told is None else ()
+
+    # What goes out
+
+    def _publish(self, call: _Call, now: Instant, newest: int, holds: Callable[[], Mapping[str, Any]]) -> None:
+        now_ms = now.uptime_ms
+        for position in self._sender.next_alarms(now_ms):
+            self._publish_rows(call, Lane.ALARM, self._rows.rows(position - 1, 1), now)
+        self._publish_hints(call, now, newest, holds)
+        while (room := self._sender.live_room(now_ms)) > 0:
+            rows = self._rows.rows(self._sender.sent, room)
+            if not self._publish_rows(call, Lane.LIVE, rows, now) or len(rows) < room:
+                break
+        for position in self._sender.next_again(now_ms):
+            self._publish_rows(call, Lane.AGAIN, self._rows.rows(position - 1, 1), now)
+
+    def _publish_rows(self, call: _Call, lane: Lane, rows: Sequence[Row], now: Instant) -> bool:
+        """Whether all of them went out: a row that the broker's packets cannot hold pauses its lane."""
+        for row in rows:
+            kind = kind_of(row.event)
+            topics = self._hints.topics
+            topic = topics.alarm(kind) if lane is Lane.ALARM else topics.event(kind)
+            content_type = EVENT_CONTENT_TYPE if call.version == "5" else ""
+            size = packet_bytes(topic, row.event, content_type)
+            if call.largest is not None and size > call.largest:
+                self._sender.refuse(lane, now.uptime_ms)
+                for reading in self._refused(now, PACKET_TOO_LARGE):
+                    self._put(reading)
+                return False
+            mid = call.line.publish(topic, row.event, content_type=EVENT_CONTENT_TYPE)
+            self._sender.published(mid, lane, row.position, now.uptime_ms)
+            self._budget.spend(lane.value if lane is not Lane.LIVE else "event", size, now)
+        return True
+
     def _publish_hints(
-        self, line: Connection, now: Instant, newest: int, holds: Callable[[], Mapping[str, Any]]
+        self, call: _Call, now: Instant, newest: int, holds: Callable[[], Mapping[str, Any]]
     ) -> None:
         if now.uptime_ms >= self._state_due_ms(newest) and Hint.STATE not in self._wanted:
             self._wanted.append(Hint.STATE)
         while self._wanted and self._sender.room_for_hint():
             hint = self._wanted.pop(0)
             if hint is Hint.STATE:
-                self._state_ms, self._state_of = now.uptime_ms, (newest, self.done)
-                payload = self._hints.state(now, self._rows, newest, self.done, holds())
+                self._state_ms, self._state_of = now.uptime_ms, (newest, self.done, self._refusal)
+                payload = self._hints.state(now, self._rows, self.done, {**holds(), **self._line_holds(now)})
             elif hint is Hint.IDENTITY:
                 payload = self._hints.identity(self._rows)
             else:
                 payload = self._hints.online(now)
-            mid = line.publish(self._hints.topic(hint), payload, retain=True)
-            self._sender.published(mid, hint)
+            self._publish_hint(call, hint.value, self._hints.topic(hint), payload, now, retain=True)
+        while self._replies and self._sender.room_for_hint():
+            topic, payload = self._replies.popleft()
+            mid = self._publish_hint(call, "reply", topic, payload, now, retain=False)
+            self._replies_flying[mid] = (topic, payload)
 
-    def _publish_rows(self, line: Connection, now: Instant) -> None:
-        while (room := self._sender.room(now.uptime_ms)) > 0:
-            rows = self._rows.rows(self._sender.sent, room)
-            for row in rows:
-                topic = self._hints.topics.event(kind_of(row.event))
-                mid = line.publish(topic, row.event, content_type=EVENT_CONTENT_TYPE)
-                self._sender.published(mid, row.position)
-            if len(rows) < room:
-                return
+    def _publish_hint(
+        self, call: _Call, kind: str, topic: str, payload: bytes, now: Instant, *, retain: bool
+    ) -> int:
+        mid = call.line.publish(topic, payload, retain=retain)
+        self._sender.published(mid, Lane.HINT, 0, now.uptime_ms)
+        self._budget.spend(kind, packet_bytes(topic, payload), now)
+        return mid
+
+    def _line_holds(self, now: Instant) -> dict[str, Any]:
+        held: dict[str, Any] = {"bytes": self._budget.today(now)}
+        return held if self._refusal is None else {**held, "refused": self._refusal}
 
     def _state_due_ms(self, newest: int | None = None) -> int:
         """Uptime at which the state message is due: soon after a change, seldom without one."""
         before = self._state_of
-        changed = before is None or before[1] != self.done or (newest is not None and newest != before[0])
-        every_ms = STATE_AT_MOST_MS if changed else self._settings.state_every // timedelta(milliseconds=1)
+        now_is = (self._newest if newest is None else newest, self.done, self._refusal)
+        every_ms = STATE_AT_MOST_MS if before != now_is else _ms(self._settings.state_every)
         return self._state_ms + every_ms
-
-    def _acknowledged(self, reading: Delivered) -> None:
-        was_held = self._sender.held
-        what = self._sender.acknowledged(reading.mid, reading.reason, reading.at.uptime_ms)
-        refusal = reason_text(reading.reason)
-        if isinstance(what, Hint) and reading.reason >= FAILURE:
-            self._say(logging.ERROR, f"the broker refuses {self._hints.topic(what)}: {refusal}")
-        elif isinstance(what, int) and reading.reason != REASON_SUCCESS:
-            self._say(logging.ERROR, f"the broker does not take events: {refusal}; they wait in the journal")
-        elif was_held and not self._sender.held:
-            self._say(logging.INFO, "the broker takes events again")
 
     def _say(self, level: int, line: str) -> None:
         """Log what is new: an hour of the same failure is one line."""
         if line != self._said:
             log.log(level, "%s", line)
             self._said = line
+
+
+def _ms(duration: timedelta) -> int:
+    return duration // timedelta(milliseconds=1)

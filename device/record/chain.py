@@ -17,10 +17,13 @@ from device.events import (
     MAX_EVENT_BYTES,
     MAX_SAFE_INTEGER,
     NO_HASH,
+    ChainBegan,
     Draft,
     Envelope,
     Jwk,
+    KeyChanged,
     decimal_seconds,
+    is_alarm,
     rfc3339,
 )
 from device.readings import Instant
@@ -83,11 +86,16 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """An event as it is recorded and published: canonical bytes, signature included."""
+    """An event as it is recorded and published: canonical bytes, signature included.
+
+    ``alarm``: it is also sent ahead. ``jwk``: the public key that it announces.
+    """
 
     kind: str
     event: bytes
     head: Head
+    alarm: bool = False
+    jwk: Jwk | None = None
 
     @property
     def id(self) -> str:
@@ -128,7 +136,12 @@ class Chain:
         signature = base64url(self.signer.sign(_unsigned(before, after)))
         event = _signed(before, after, signature)
         head = Head(self.head.chain, seq, event_hash(event))
-        return replace(self, head=head), Sealed(draft.kind, event, head)
+        jwk = draft.data.jwk if isinstance(draft.data, ChainBegan | KeyChanged) else None
+        return replace(self, head=head), Sealed(draft.kind, event, head, is_alarm(draft.data), jwk)
+
+    def anew(self, chain: str) -> "Chain":
+        """The empty chain ``chain`` of the same post and key."""
+        return replace(self, head=Head(chain))
 
 
 def read(event: bytes) -> Envelope:

@@ -2,7 +2,8 @@
 
 import logging
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -17,7 +18,9 @@ CHECKPOINT_BUSY_BYTES = 64 << 20
 """How much write-ahead log is copied into the database at an idle moment, and how much at any moment."""
 _COMMIT_BYTES = 3 * 4096  # what a commit writes besides its events: snapshots, cursor, the tables' roots
 
-_CURSOR = "done"
+DONE = "done"
+"""The cursor up to which a broker has acknowledged every event."""
+
 _SCHEMA = f"""
 BEGIN;
 -- position counts every event of this journal from 1; an event's number in its chain is position - before.
@@ -25,6 +28,8 @@ CREATE TABLE events (position INTEGER PRIMARY KEY, event BLOB NOT NULL);
 CREATE TABLE chains (chain TEXT PRIMARY KEY, before INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE snapshots (rule TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE cursors (name TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
+-- alarms that no broker has acknowledged yet, by their event's position
+CREATE TABLE alarms (position INTEGER PRIMARY KEY);
 CREATE TABLE keys (kid TEXT PRIMARY KEY, jwk TEXT NOT NULL, since INTEGER NOT NULL) WITHOUT ROWID;
 PRAGMA user_version = {VERSION};
 COMMIT;
@@ -43,6 +48,17 @@ class ChainRow(NamedTuple):
 
     chain: str
     before: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What the link knows and the next commit keeps: a stale one is harmless, it only sends again.
+
+    ``cursors``: ``done``, and by chain id how far it is receipted. ``alarms``: acknowledged ones.
+    """
+
+    cursors: Mapping[str, int]
+    alarms: Collection[int] = ()
 
 
 class Journal:
@@ -105,30 +121,37 @@ class Journal:
         """Close the file."""
         self._database.close()
 
-    def append(
-        self, events: Sequence[Sealed], snapshots: Mapping[str, str], done: int, keys: Mapping[str, str]
-    ) -> int:
-        """Commit events, rules' snapshots, the cursor and public keys (kid to JWK) durably, all or nothing.
+    def append(self, events: Sequence[Sealed], snapshots: Mapping[str, str], sent: Sent) -> int:
+        """Commit events, the rules' snapshots and what the link knows durably, all or nothing.
 
         Returns the newest position. Raises NotRecorded; then nothing of it holds.
         """
         try:
             self._database.execute("BEGIN IMMEDIATE")
-            position = self.newest()
-            for sealed in events:
-                if sealed.head.seq == 1:
-                    self._database.execute("INSERT INTO chains VALUES (?, ?)", (sealed.head.chain, position))
-                position += 1
-                self._database.execute("INSERT INTO events VALUES (?, ?)", (position, sealed.event))
+            position = self._insert(events)
             self._database.executemany("REPLACE INTO snapshots VALUES (?, ?)", snapshots.items())
-            self._database.execute("REPLACE INTO cursors VALUES (?, ?)", (_CURSOR, done))
-            rows = ((kid, jwk, position) for kid, jwk in keys.items())
-            self._database.executemany("INSERT OR IGNORE INTO keys VALUES (?, ?, ?)", rows)
+            self._database.executemany("REPLACE INTO cursors VALUES (?, ?)", sent.cursors.items())
+            closed = ((alarm,) for alarm in sent.alarms)
+            self._database.executemany("DELETE FROM alarms WHERE position = ?", closed)
             self._database.execute("COMMIT")
         except sqlite3.Error as error:
             self._roll_back()
             raise NotRecorded(f"{self._file}: {error}; make room or mend the disk") from error
         self._log_bytes += _COMMIT_BYTES + sum(len(sealed.event) for sealed in events)
+        return position
+
+    def _insert(self, events: Sequence[Sealed]) -> int:
+        position = self.newest()
+        for sealed in events:
+            if sealed.head.seq == 1:
+                self._database.execute("INSERT INTO chains VALUES (?, ?)", (sealed.head.chain, position))
+            position += 1
+            self._database.execute("INSERT INTO events VALUES (?, ?)", (position, sealed.event))
+            if sealed.alarm:
+                self._database.execute("INSERT INTO alarms VALUES (?)", (position,))
+            if sealed.jwk is not None:
+                key = (sealed.jwk.kid, sealed.jwk.model_dump_json(), position)
+                self._database.execute("INSERT OR IGNORE INTO keys VALUES (?, ?, ?)", key)
         return position
 
     def restore(self, rows: Sequence[Row], chains: Sequence[ChainRow], done: int, keys: Mapping[str, str]) -> None:
@@ -137,7 +160,7 @@ class Journal:
             self._database.execute("BEGIN IMMEDIATE")
             self._database.executemany("INSERT INTO events VALUES (?, ?)", rows)
             self._database.executemany("INSERT INTO chains VALUES (?, ?)", chains)
-            self._database.execute("REPLACE INTO cursors VALUES (?, ?)", (_CURSOR, done))
+            self._database.execute("REPLACE INTO cursors VALUES (?, ?)", (DONE, done))
             self._database.executemany("INSERT INTO keys VALUES (?, ?, 0)", keys.items())
 
     def _roll_back(self) -> None:
@@ -157,10 +180,13 @@ class Journal:
         """Position of the oldest event still kept, 0 for none."""
         return int(self._database.execute("SELECT coalesce(min(position), 0) FROM events").fetchone()[0])
 
-    def done(self) -> int:
-        """The cursor as last committed: every event up to here was acknowledged by a broker."""
-        found = self._database.execute("SELECT position FROM cursors WHERE name = ?", (_CURSOR,)).fetchone()
-        return 0 if found is None else int(found[0])
+    def cursors(self) -> dict[str, int]:
+        """The positions as last committed: ``done``, and how far each chain is receipted, by its id."""
+        return dict(self._database.execute("SELECT name, position FROM cursors"))
+
+    def alarms(self) -> list[int]:
+        """Positions of the alarms that no broker has acknowledged."""
+        return [position for (position,) in self._database.execute("SELECT position FROM alarms ORDER BY position")]
 
     def rows(self, after: int, limit: int) -> list[Row]:
         """At most ``limit`` events behind position ``after``, in order. Raises sqlite3.DatabaseError."""
@@ -181,6 +207,19 @@ class Journal:
         """Every chain of this journal, newest first."""
         query = "SELECT chain, before FROM chains ORDER BY before DESC"
         return [ChainRow(*row) for row in self._database.execute(query)]
+
+    def holes(self) -> Iterator[tuple[str, int, int]]:
+        """Runs of numbers that are missing between kept events of one chain: chain, first, last."""
+        query = (
+            "SELECT before_it + 1, position - 1 FROM "
+            "(SELECT position, lag(position) OVER (ORDER BY position) AS before_it FROM events) "
+            "WHERE position > before_it + 1"
+        )
+        chains = self.chains()
+        for first, last in self._database.execute(query):
+            chain = next((found for found in chains if found.before < first), None)
+            if chain is not None:
+                yield chain.chain, first - chain.before, last - chain.before
 
     def snapshots(self) -> dict[str, str]:
         """The rules' snapshots by rule name."""

@@ -4,11 +4,12 @@ import fcntl
 import os
 import sqlite3
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from device.errors import ChainError, StateError
-from device.events import ChainBegan, Draft, Envelope, Position
+from device.events import ChainBegan, Draft, Envelope, Lost, Position
 from device.readings import Trouble
 from device.record.chain import Chain, Head, event_hash, read
 from device.record.journal import Journal
@@ -31,11 +32,11 @@ _DISK_TROUBLE = frozenset({3, 5, 6, 7, 8, 10, 13, 14})
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """An open state folder. ``began``: the first event of a new chain, to be committed with the first turn."""
+    """An open state folder. ``began``: the first events of a new chain, to be committed with the first turn."""
 
     journal: Journal
     chain: Chain
-    began: Draft | None
+    began: tuple[Draft, ...]
     key: SigningKey
     site_key: bytes
     same_boot: bool
@@ -62,7 +63,7 @@ def open_record(state_dir: Path, source: str, bootid: str) -> Record:
         (Trouble.SITE_KEY, site.damaged),
         (Trouble.JOURNAL, damaged),
     )
-    began = _began(last, key, damaged is not None)
+    began = tuple(_began(last, key, journal, damaged is not None))
     return Record(
         journal=journal,
         chain=Chain(source, bootid, key.key, last.head if last and not began else Head(str(uuid.uuid4()))),
@@ -112,7 +113,12 @@ def _journal(file: Path, key: SigningKey) -> tuple[Journal, _Last | None, str | 
 
 
 def _verified_tail(journal: Journal, key: SigningKey) -> _Last | None:
-    journal.chains(), journal.snapshots(), journal.done()  # every table is read once: a damaged page shows now
+    (
+        journal.chains(),
+        journal.snapshots(),
+        journal.cursors(),
+        journal.alarms(),
+    )  # every table is read once: a damaged page shows now
     last = None
     keys = public_keys(journal.public_jwks()) | {key.kid: key.public}
     for row, head in verified(journal.rows(journal.newest() - VERIFIED_AT_OPEN, VERIFIED_AT_OPEN), keys):
@@ -143,12 +149,15 @@ def _last(event: bytes) -> _Last:
     return _Last(envelope, Head(envelope.chain, envelope.seq, event_hash(event)))
 
 
-def _began(last: _Last | None, key: Kept[SigningKey], journal_damaged: bool) -> Draft | None:
-    """The first event of a new chain where one is needed."""
+def _began(last: _Last | None, key: Kept[SigningKey], journal: Journal, journal_damaged: bool) -> Iterator[Draft]:
+    """The first events of a new chain where one is needed: why, and what of the old one is lost."""
     key_is_new = last is not None and last.envelope.keyid != key.key.kid
     if last is not None and not key_is_new and not journal_damaged:
-        return None
+        return
     damaged = journal_damaged or key_is_new or key.damaged is not None
     previous = None if last is None else Position(chain=last.head.chain, seq=last.head.seq, hash=last.head.hash)
     data = ChainBegan(why="damaged" if damaged else "first", previous=previous, jwk=key.key.jwk())
-    return Draft(subject="post", data=data)
+    yield Draft(subject="post", data=data)
+    for chain, first, to in journal.holes() if journal_damaged else ():
+        lost = Lost.model_validate({"chain": chain, "from": first, "to": to, "why": "the journal was damaged"})
+        yield Draft(subject="post", data=lost)

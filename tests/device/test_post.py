@@ -119,10 +119,11 @@ class Bench:
             clock=self.clock,
             journal=self.record.journal,
             chain=self.record.chain,
+            jwk=self.record.key.jwk(),
             began=self.record.began,
             seats=[Seat.restored(rule, kept.get(rule.name)) for rule in rules],
             panel=self.lamps,
-            link=Uplink(link, hints, self.record.journal, 0, dial, random.Random(1)),
+            link=Uplink(link, hints, self.record.journal, {}, dial, self.inbox.put, random.Random(1)),
             newest=self.record.journal.newest(),
         )
 

@@ -339,6 +339,30 @@ def test_a_spike_on_the_wires_is_no_dead_chip() -> None:
     assert not spikes
 
 
+@pytest.mark.parametrize("place", [6, 7, 8], ids=["TxControlReg", "WaterLevelReg", "VersionReg"])
+def test_each_register_that_proves_the_chip_is_looked_at(place: int) -> None:
+    bench = started(BADGE)
+    bench.bend = lambda out, back: [0 if n == place and len(out) == 9 else byte for n, byte in enumerate(back)]
+    with pytest.raises(ReaderSilent, match="forgot its settings"):
+        bench.reader.cards()
+
+
+def test_after_the_start_bits_behind_a_collision_read_as_zeros() -> None:
+    assert not started().chip.transfer([0x80 | 0x0E << 1, 0])[1] & 0x80  # CollReg: ValuesAfterColl
+
+
+def test_a_machine_that_stops_between_two_looks_does_not_blame_the_chip() -> None:
+    bench = started(BADGE)
+
+    def stop_after_a_look(out: list[int], back: list[int]) -> list[int]:
+        if len(out) == 9 and out[0] & 0x80:
+            bench.now_s += 2.0
+        return back
+
+    bench.bend = stop_after_a_look
+    assert bench.reader.cards() == [BADGE]
+
+
 def test_a_machine_too_busy_to_look_in_time_does_not_blame_the_chip() -> None:
     bench = started(BADGE)
     bench.oversleep_s = 2.0

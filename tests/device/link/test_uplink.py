@@ -25,7 +25,7 @@ from device.link.topics import Topics
 from device.link.uplink import Uplink
 from device.readings import Connected, Delivered, Disconnected, Reading
 from device.record.chain import Chain, jwk_public, verify
-from device.record.journal import Journal
+from device.record.journal import Journal, Sent
 from device.record.opening import Record, open_record
 from device.turn import Turn
 
@@ -48,9 +48,9 @@ class Sending:
         self.journal: Journal = self.record.journal
         self.chain: Chain = self.record.chain
         turn = Turn([], self.chain)
-        if self.record.began is not None:
-            turn.begin(self.record.began, self.clock.now())
-            self.journal.append(turn.sealed, {}, 0, turn.keys)
+        turn.begin(self.record.began, self.clock.now())
+        if turn.sealed:
+            self.journal.append(turn.sealed, {}, Sent({}))
             self.chain = turn.chain
         settings = Config.model_validate({"post": {"site": "jember", "name": "kpu-gate"}, "link": self.link}).link
         topics = Topics.of(SOURCE)
@@ -65,7 +65,9 @@ class Sending:
         self.reasons: list[str] = []
         self.codes: list[int] = []
         self.in_flight: int = 0
-        self.uplink = Uplink(settings, hints, self.journal, self.journal.done(), dial, random.Random(1))
+        self.uplink = Uplink(
+            settings, hints, self.journal, self.journal.cursors(), dial, self.inbox.put, random.Random(1)
+        )
 
     def record_taps(self, count: int) -> None:
         data = Checkin(method="button", officer=None, badge=None, verdict="accepted", assurance="none", reader=None)
@@ -73,7 +75,7 @@ class Sending:
         for _ in range(count):
             self.chain, event = self.chain.seal(Draft(subject="checkin", data=data), self.clock.now())
             sealed.append(event)
-        self.journal.append(sealed, {}, self.uplink.done, {})
+        self.journal.append(sealed, {}, self.uplink.known())
 
     def work(self) -> None:
         """One pass of the loop."""
@@ -339,4 +341,4 @@ def test_a_password_that_is_asked_for_is_given(tmp_path: Path) -> None:
 def test_state_is_valid_json_with_the_documented_members(tmp_path: Path, broker: Mosquitto) -> None:
     with listening(broker.port, f"{BASE}/state") as listener, sending(tmp_path, broker.url) as post:
         post.until(lambda: listener.heard)
-        assert set(json.loads(listener.heard[0].payload)) == {"time", "chains"}
+        assert set(json.loads(listener.heard[0].payload)) == {"time", "chains", "bytes"}

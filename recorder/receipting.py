@@ -1,0 +1,99 @@
+"""Receipts: how far each chain is whole, told to its post after the commit, the newest chain's last."""
+
+from collections.abc import Iterable
+
+import rfc8785
+
+from recorder.broker import WINDOW, Link
+from recorder.ledger import Settled
+from recorder.pacing import Pacing
+from recorder.rows import chain_id, name_of
+from recorder.stating import stated
+from recorder.store import Store
+from recorder.wholeness import NOTHING, Reach, reach
+
+
+class Receipting:
+    """Reads the store between transactions, so that a receipt never says more than is durable."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._pacing = Pacing(WINDOW)
+        self._retained: dict[str, str] = {}
+
+    def connected(self, window: int) -> None:
+        """Every post is told again where its newest chain stands: the broker may have forgotten."""
+        self._pacing.disconnected()
+        self._pacing.window = window
+        for row in list(self._store.rows("SELECT DISTINCT source FROM chain")):
+            self._pacing.want(row["source"], oldest_first(self._store, row["source"])[-1:])
+
+    def heed(self, settled: Settled) -> None:
+        """After a commit: chains that moved, and whoever stated something else than we have."""
+        for chain in settled.moved:
+            source, uuid = name_of(self._store, chain)
+            self._pacing.want(source, [uuid])
+        for source in settled.stated:
+            self._pacing.want(source, self._differing(source))
+
+    def remind(self, source: str, uuid: str) -> None:
+        """Say it again: what the receipt does not cover is still missing."""
+        self._pacing.want(source, [uuid])
+
+    def acknowledged(self, mid: int) -> bool:
+        """PUBACK; False if it was for no receipt."""
+        return self._pacing.acknowledged(mid)
+
+    def work(self, link: Link, now: float) -> None:
+        """Publish what is due."""
+        while (turn := self._pacing.take(now)) is not None:
+            source, wanted = turn
+            order = oldest_first(self._store, source, wanted)
+            newest = order[-1]
+            for uuid in (each for each in order if each in wanted or each == newest):
+                payload = receipt(uuid, self._reach(source, uuid))
+                self._pacing.sent(link.publish(f"{source[1:]}/receipt", payload, retain=True), source, uuid)
+            self._retained[source] = newest
+
+    def due(self) -> float:
+        """When ``work`` has something to do."""
+        return self._pacing.due()
+
+    def _differing(self, source: str) -> Iterable[str]:
+        """Behind, beyond or beside; and the newest chain if the retained receipt is another's."""
+        said = stated(self._store, source)
+        for each in said:
+            here = self._reach(source, each.chain)
+            if each.seq and (here.seq, here.hash) != (each.seq, each.hash):
+                yield each.chain
+        if said and self._retained.get(source, said[0].chain) != said[0].chain:
+            yield said[0].chain
+
+    def _reach(self, source: str, uuid: str) -> Reach:
+        chain = chain_id(self._store, source, uuid)
+        return NOTHING if chain is None else reach(self._store, chain)
+
+
+def receipt(uuid: str, at: Reach) -> bytes:
+    """Canonical JSON, as on the wire."""
+    return rfc8785.dumps({"chain": uuid, "hash": at.hash, "seq": at.seq})
+
+
+def oldest_first(store: Store, source: str, more: Iterable[str] = ()) -> list[str]:
+    """A post's chains as they followed each other, as far as anybody said.
+
+    The post orders those it keeps. A chain that it did not state yet and that no other names as its ``previous``
+    began after them; any other that it does not state is older.
+    """
+    said = [each.chain for each in reversed(stated(store, source))]
+    sql = (
+        "SELECT uuid, id, EXISTS (SELECT 1 FROM claim WHERE chain = id AND how LIKE 'previous of %') AS followed "
+        "FROM chain WHERE source = ? ORDER BY followed DESC, id"
+    )
+    rows = list(store.rows(sql, source))
+    newest_said = max((row["id"] for row in rows if row["uuid"] in said), default=0)
+    unsaid = [row for row in rows if row["uuid"] not in said]
+    newer = [row["uuid"] for row in unsaid if row["id"] > newest_said and not row["followed"]]
+    older = [row["uuid"] for row in unsaid if row["uuid"] not in newer]
+    strange = [uuid for uuid in more if uuid not in said and uuid not in newer and uuid not in older]
+    return [*strange, *older, *said, *newer]

@@ -1,0 +1,212 @@
+"""Lights and buzzer on gpiozero's own mock pins, each answer played in real time."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+from gpiozero.pins.mock import MockFactory, MockPin
+from waiting import until
+
+from device.effects import Answer
+from device.hardware import indicator as module
+from device.hardware.indicator import Indicator
+from device.hardware.patterns import DARK_BETWEEN_MS, PATTERNS
+
+PINS = {"green": 5, "red": 6, "buzzer": 13}
+
+Lit = frozenset[str]
+DARK: Lit = frozenset()
+
+
+@dataclass
+class Panel:
+    """One post's lights; ``seen``: every state of all outputs, in order."""
+
+    factory: MockFactory = field(default_factory=MockFactory)
+    buzzer: bool = True
+
+    def __post_init__(self) -> None:
+        self.indicator = Indicator(
+            PINS["green"], PINS["red"], PINS["buzzer"] if self.buzzer else None, self.factory
+        )
+
+    def pin(self, name: str) -> MockPin:
+        return self.factory.pin(PINS[name])
+
+    def lit(self) -> Lit:
+        return frozenset(name for name in PINS if self.pin(name).state)
+
+    def changes(self) -> list[tuple[float, str, bool]]:
+        """Every change of an output since the pins were taken: when (seconds), which, lit."""
+        found = []
+        for name in PINS:
+            states = list(self.pin(name).states)
+            for before, state in zip(states, states[1:], strict=False):
+                if before.state != state.state:
+                    found.append((state.timestamp, name, bool(state.state)))
+        return sorted(found)
+
+    def moments(self) -> list[tuple[Lit, float]]:
+        """What was lit and for how many milliseconds; outputs that change within 5 ms change together."""
+        lit: set[str] = set()
+        played: list[tuple[Lit, float]] = []
+        changes = self.changes()
+        for (when, name, level), following in zip(changes, [*changes[1:], None], strict=True):
+            (lit.add if level else lit.discard)(name)
+            lasted_ms = float("inf") if following is None else (following[0] - when) * 1_000
+            if lasted_ms > 5:
+                played.append((frozenset(lit), lasted_ms))
+        return played
+
+
+@contextmanager
+def playing(*, line: bool = True, buzzer: bool = True) -> Iterator[Panel]:
+    panel = Panel(buzzer=buzzer)
+    panel.indicator.line(line)
+    panel.indicator.start()
+    try:
+        yield panel
+    finally:
+        panel.indicator.stop()
+
+
+def pattern(answer: Answer) -> list[tuple[Lit, int]]:
+    return [(frozenset(name for name in PINS if getattr(moment, name)), moment.ms) for moment in PATTERNS[answer]]
+
+
+def test_every_answer_is_played_as_it_is_written_and_ends_dark() -> None:
+    panels = {answer: Panel() for answer in Answer}
+    for answer, panel in panels.items():
+        panel.indicator.line(True)
+        panel.indicator.start()
+        panel.indicator.show(answer)
+    try:
+        for answer, panel in panels.items():
+            wanted = len(pattern(answer)) + 1
+            until(lambda panel=panel, wanted=wanted: len(panel.moments()) == wanted, what=answer)  # type: ignore[misc]
+    finally:
+        for panel in panels.values():
+            panel.indicator.stop()
+    for answer, panel in panels.items():
+        played = panel.moments()
+        assert [lit for lit, _ in played] == [lit for lit, _ in pattern(answer)] + [DARK]
+        for (_, lasted_ms), (_, meant_ms) in zip(played, pattern(answer), strict=False):
+            assert lasted_ms >= meant_ms - 6
+            assert lasted_ms < meant_ms + 500
+
+
+def test_the_four_answers_are_told_apart_by_their_first_light_and_by_sound_alone() -> None:
+    colours = {answer: {lit & {"green", "red"} for lit, _ in pattern(answer)} for answer in Answer}
+    assert colours[Answer.ACCEPTED] == colours[Answer.REPEATED] == {frozenset({"green"})}
+    assert colours[Answer.REFUSED] == colours[Answer.NOT_RECORDED] == {frozenset({"red"})}
+    beeps = {answer: [ms for lit, ms in pattern(answer) if "buzzer" in lit] for answer in Answer}
+    assert len({tuple(beep) for beep in beeps.values()}) == len(Answer)
+    assert len({frozenset(pattern(answer)[0][0]) for answer in Answer}) == len(Answer)
+
+
+def test_a_light_never_rises_before_its_beep() -> None:
+    with playing() as panel:
+        panel.indicator.show(Answer.ACCEPTED)
+        until(lambda: panel.lit() == {"green", "buzzer"})
+        assert [name for _, name, _ in panel.changes()] == ["buzzer", "green"]
+
+
+def test_a_newer_answer_replaces_an_older_one_after_a_dark_gap() -> None:
+    with playing() as panel:
+        panel.indicator.show(Answer.ACCEPTED)
+        until(lambda: panel.lit() == {"green"})
+        panel.indicator.show(Answer.REFUSED)
+        until(lambda: panel.lit() == {"red", "buzzer"})
+        (accepted, _), (after_beep, _), (gap, gap_ms), (refused, _) = panel.moments()
+        assert (accepted, after_beep, gap, refused) == ({"green", "buzzer"}, {"green"}, DARK, {"red", "buzzer"})
+        assert DARK_BETWEEN_MS - 6 <= gap_ms < 500
+
+
+def test_the_same_answer_twice_is_seen_twice() -> None:
+    with playing() as panel:
+        for _ in range(2):
+            panel.indicator.show(Answer.ACCEPTED)
+            until(lambda: panel.lit() == {"green"})
+            assert panel.lit() == {"green"}
+            panel.indicator.show(Answer.ACCEPTED)
+            until(lambda: panel.lit() == {"green", "buzzer"})
+        assert DARK in [lit for lit, _ in panel.moments()[1:]]
+
+
+def test_the_answer_of_the_newest_of_a_crowd_is_what_is_left_standing() -> None:
+    with playing() as panel:
+        for answer in (Answer.ACCEPTED, Answer.REPEATED, Answer.REFUSED, Answer.ACCEPTED, Answer.NOT_RECORDED):
+            panel.indicator.show(answer)
+        until(lambda: panel.lit() == {"red"})
+        until(lambda: panel.lit() == {"red", "buzzer"})
+
+
+def test_a_red_flash_now_and_then_while_the_line_is_down_and_none_once_it_is_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "NO_LINE_EVERY_MS", 100)
+    with playing(line=False) as panel:
+        until(lambda: len(panel.moments()) >= 6)
+        assert {lit for lit, _ in panel.moments()} == {frozenset({"red"}), DARK}
+        until(lambda: panel.lit() == DARK)
+        panel.indicator.line(True)
+        panel.indicator.show(Answer.ACCEPTED)
+        until(lambda: panel.lit() == {"green"})
+        flashes = len([1 for _, name, lit in panel.changes() if name == "red" and lit])
+        until(lambda: panel.lit() == DARK)
+        panel.indicator.show(Answer.ACCEPTED)
+        until(lambda: panel.lit() == {"green"})
+        assert len([1 for _, name, lit in panel.changes() if name == "red" and lit]) == flashes
+
+
+def test_the_line_coming_up_between_two_flashes_means_not_even_one_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "NO_LINE_EVERY_MS", 300)
+    with playing(line=False) as panel:
+        until(lambda: len(panel.moments()) == 2)
+        panel.indicator.line(True)
+        began = threading.Event()
+        timer = threading.Timer(1.0, began.set)
+        timer.start()
+        until(began.is_set)
+        assert [lit for lit, _ in panel.moments()] == [{"red"}, DARK]
+
+
+def test_the_line_going_down_while_an_answer_is_shown_does_not_disturb_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "NO_LINE_EVERY_MS", 100)
+    with playing() as panel:
+        panel.indicator.show(Answer.ACCEPTED)
+        until(lambda: panel.lit() == {"green"})
+        panel.indicator.line(False)
+        until(lambda: panel.lit() == {"red"})
+        lights = [lit for lit, _ in panel.moments()]
+        assert lights[:3] == [{"green", "buzzer"}, {"green"}, DARK]
+        assert panel.moments()[1][1] >= 1_880 - 6
+
+
+def test_stopping_in_the_middle_of_an_answer_leaves_all_dark_and_the_pins_free() -> None:
+    panel = Panel()
+    panel.indicator.start()
+    panel.indicator.show(Answer.REFUSED)
+    until(lambda: panel.lit() == {"red", "buzzer"})
+    panel.indicator.stop()
+    assert [lit for _, name, lit in panel.changes() if name == "red"] == [True, False]
+    assert [lit for _, name, lit in panel.changes() if name == "buzzer"] == [True, False]
+    Indicator(PINS["green"], PINS["red"], PINS["buzzer"], panel.factory)
+
+
+def test_a_post_without_a_buzzer_answers_with_lights_alone() -> None:
+    with playing(buzzer=False) as panel:
+        panel.indicator.show(Answer.REFUSED)
+        until(lambda: panel.lit() == {"red"})
+        assert {name for _, name, _ in panel.changes()} == {"red"}
+
+
+def test_showing_returns_at_once() -> None:
+    panel = Panel()
+    for _ in range(1_000):
+        panel.indicator.show(Answer.NOT_RECORDED)
+    panel.indicator.start()
+    panel.indicator.stop()
+    assert panel.lit() == DARK
