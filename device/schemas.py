@@ -1,4 +1,4 @@
-"""JSON Schemas of the wire contract, from the models in ``events``: ``python -m device.schemas FOLDER``."""
+"""JSON Schemas of the wire contract, from its models, and the AsyncAPI document: ``python -m device.schemas FOLDER``."""
 
 import json
 import sys
@@ -10,26 +10,50 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
+from device.asyncapi import document
 from device.events import Checkin, Door, Envelope, SystemData
+from device.link.orders import ORDERS
+from device.link.receipts import Receipt
+from device.payloads import Identity, Reply, State, Status
 
 VERSION = 1
 """The ``v1`` at the end of a CloudEvents type."""
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_DATA: dict[str, type[BaseModel] | Any] = {"checkin": Checkin, "door": Door, "system": SystemData}
+_DATA: dict[str, Any] = {"checkin": Checkin, "door": Door, "system": SystemData}
+_WRITTEN: dict[str, Any] = {
+    "event": Envelope,
+    **{f"data.{kind}.v{VERSION}": model for kind, model in _DATA.items()},
+    "status": Status,
+    "state": State,
+    "identity": Identity,
+    "reply": Reply,
+}
+_TAKEN: dict[str, type[BaseModel]] = {
+    "receipt": Receipt,
+    **{f"order.{name}": model for name, model in ORDERS.items()},
+}
 
 
-class _Schema(GenerateJsonSchema):
-    """As the bytes are: a post writes every member, and a later version may add some."""
-
-    def field_is_required(self, field: Any, total: bool) -> bool:  # noqa: ANN401, ARG002 - pydantic's own types
-        return True
+class _Taken(GenerateJsonSchema):
+    """What a post takes: as strict as the post is."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ANN401, ARG002 - pydantic's own types
         return False
 
+
+class _Written(_Taken):
+    """As the bytes are: a post writes every member, and a later version may add some.
+
+    A member whose default is None may be absent, and is never null.
+    """
+
+    def field_is_required(self, field: Any, total: bool) -> bool:  # noqa: ANN401, ARG002 - pydantic's own types
+        return not _may_be_absent(field["schema"])
+
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> dict[str, Any]:
-        return self.generate_inner(schema["schema"])
+        inner = schema["schema"]
+        return self.generate_inner(inner["schema"] if _may_be_absent(schema) else inner)  # type: ignore[typeddict-item]
 
     def model_schema(self, schema: core_schema.ModelSchema) -> dict[str, Any]:
         found = super().model_schema(schema)
@@ -37,38 +61,47 @@ class _Schema(GenerateJsonSchema):
         return found
 
 
+def _may_be_absent(schema: Any) -> bool:  # noqa: ANN401 - pydantic's own types
+    """A nullable schema with the default None."""
+    absent = schema["type"] == "default" and "default" in schema and schema["default"] is None
+    return absent and schema["schema"]["type"] == "nullable"
+
+
 def schemas() -> Mapping[str, dict[str, Any]]:
     """Every schema by its file name."""
-    found = {"event.json": _schema("event", Envelope)}
-    for kind, model in _DATA.items():
-        name = f"data.{kind}.v{VERSION}"
-        found[f"{name}.json"] = _schema(name, model)
-    return found
+    found = {f"{name}.json": _schema(name, model, _Written) for name, model in _WRITTEN.items()}
+    return found | {f"{name}.json": _schema(name, model, _Taken) for name, model in _TAKEN.items()}
 
 
-def text(schema: Mapping[str, Any]) -> str:
-    """A schema as its file holds it."""
-    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+def files() -> Mapping[str, str]:
+    """Everything this program writes: path below the folder, and text."""
+    found = {f"schemas/{name}": _text(schema) for name, schema in schemas().items()}
+    return {**found, "asyncapi.json": _text(document(list(_DATA), VERSION, list(ORDERS)))}
 
 
 def main(arguments: list[str]) -> int:
-    """Write every schema into the folder that is named; the exit code."""
+    """Write every file into the folder that is named; the exit code."""
     if len(arguments) != 1:
         print("usage: python -m device.schemas FOLDER", file=sys.stderr)
         return 2
     folder = Path(arguments[0])
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, schema in schemas().items():
-            (folder / name).write_text(text(schema), encoding="utf-8")
+        (folder / "schemas").mkdir(parents=True, exist_ok=True)
+        for name, content in files().items():
+            (folder / name).write_text(content, encoding="utf-8")
     except OSError as error:
         print(f"{folder}: cannot be written ({error.strerror}); name another folder", file=sys.stderr)
         return 2
     return 0
 
 
-def _schema(name: str, model: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever TypeAdapter takes
-    body = TypeAdapter(model).json_schema(mode="serialization", schema_generator=_Schema)
+def _text(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def _schema(name: str, model: Any, generator: type[GenerateJsonSchema]) -> dict[str, Any]:  # noqa: ANN401 - as TypeAdapter
+    mode = "serialization" if generator is _Written else "validation"
+    body = TypeAdapter(model).json_schema(mode=mode, schema_generator=generator)  # type: ignore[arg-type]
     return {"$schema": _DIALECT, "$id": f"urn:guardpost:schema:{name}", **body}
 
 

@@ -44,6 +44,7 @@ class AbsenceWatch:
 
     def listening(self, now: float) -> None:
         """Subscribed."""
+        self._listened_s = self._clock(now)
         self._since, self._look_at = now, now
 
     def deaf(self, now: float) -> None:
@@ -70,7 +71,7 @@ class AbsenceWatch:
         self._look_at = now + min(LOOK_EVERY_S, self._after_s / 4)
         clock, messages = self._clock(now), []
         for source, at_ms in list(self._store.rows("SELECT source, at_ms FROM seen ORDER BY source")):
-            silent_s = clock - self._heard.setdefault(source, self._listened_s)
+            silent_s = clock - self._heard.setdefault(source, clock)
             if silent_s >= self._after_s and source not in self._absent:
                 gone = self._absent[source] = Absent(source, at_ms)
                 _log.warning("%s is silent: nothing heard since %s", source, rfc3339(at_ms))

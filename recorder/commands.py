@@ -1,12 +1,14 @@
 """The questions one can ask a store, and the one thing a person can tell it: that a key is the post's."""
 
 import argparse
+import json
 import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
 
 from recorder.ledger import Ledger
+from recorder.notes import as_json, notes_of
 from recorder.store import Store
 from recorder.summary import summary
 from recorder.tables import show_json, show_table, when
@@ -70,14 +72,18 @@ def findings(args: argparse.Namespace) -> int:
 
 
 def export(args: argparse.Namespace) -> int:
-    """Verified events, one a line, each line exactly the bytes that were published."""
+    """Verified events, one a line, each exactly the bytes that were published; with notes, beside them."""
     sql = (
-        "SELECT payload FROM event JOIN chain ON id = chain WHERE verified "
+        "SELECT id, seq, payload FROM event JOIN chain ON id = chain WHERE verified "
         "AND (?1 IS NULL OR source = ?1) AND (?2 IS NULL OR uuid = ?2) ORDER BY source, id, seq, hash"
     )
     with Store.read(args.store) as store, store.snapshot():
         for row in store.rows(sql, args.source, args.chain):
-            sys.stdout.buffer.write(bytes(row["payload"]) + b"\n")
+            line = bytes(row["payload"])
+            if args.notes:
+                notes = json.dumps(as_json(notes_of(store, row["id"], row["seq"])), ensure_ascii=False)
+                line = b'{"event":%b,"notes":%b}' % (line, notes.encode())
+            sys.stdout.buffer.write(line + b"\n")
         sys.stdout.buffer.flush()
     return OK
 

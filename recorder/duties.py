@@ -3,9 +3,9 @@
 import logging
 
 from recorder.absence import AbsenceWatch
-from recorder.broker import Connected, Link, Published
 from recorder.gapwatch import GapWatch
 from recorder.ledger import Settled
+from recorder.line import Connected, Link, Published
 from recorder.receipting import Receipting
 from recorder.store import Store
 
@@ -20,6 +20,7 @@ class Duties:
     def __init__(
         self, store: Store, *, receipts: bool, absent_after_s: float | None, absent_topic: str | None
     ) -> None:
+        self._store = store
         self._receipting = Receipting(store) if receipts else None
         self._gaps = GapWatch(store)
         self._absence = AbsenceWatch(store, absent_after_s) if absent_after_s else None
@@ -30,9 +31,10 @@ class Duties:
     def connected(self, notice: Connected, now: float) -> None:
         """The broker welcomes us."""
         self._refused = False
-        self._gaps.everything(now)
-        if self._receipting:
-            self._receipting.connected(notice.window)
+        with self._store.snapshot():
+            self._gaps.everything(now)
+            if self._receipting:
+                self._receipting.connected(notice.window)
 
     def listening(self, now: float) -> None:
         """The broker sends us what comes."""
@@ -46,11 +48,12 @@ class Duties:
 
     def heed(self, settled: Settled, now: float) -> None:
         """After a commit."""
-        self._gaps.heed(settled.touched, settled.stated, now)
-        if self._receipting:
-            self._receipting.heed(settled)
-        if self._absence:
-            self._outbox += self._absence.heed(settled.alive, now)
+        with self._store.snapshot():
+            self._gaps.heed(settled.touched, settled.stated, now)
+            if self._receipting:
+                self._receipting.heed(settled)
+            if self._absence:
+                self._outbox += self._absence.heed(settled.alive, now)
 
     def published(self, notice: Published) -> None:
         """PUBACK for something of ours; a refusal is said once a connection."""
@@ -62,6 +65,16 @@ class Duties:
 
     def work(self, link: Link, now: float) -> None:
         """Publish what is due; only while connected."""
+        if self.due() <= now or self._outbox:
+            with self._store.snapshot():
+                self._work(link, now)
+
+    def due(self) -> float:
+        """When ``work`` has something to do."""
+        parts = (self._gaps, self._absence, self._receipting)
+        return min(part.due() for part in parts if part is not None)
+
+    def _work(self, link: Link, now: float) -> None:
         for source, chain in self._gaps.work(now):
             if self._receipting:
                 self._receipting.remind(source, chain)
@@ -73,8 +86,3 @@ class Duties:
         self._outbox.clear()
         if self._receipting:
             self._receipting.work(link, now)
-
-    def due(self) -> float:
-        """When ``work`` has something to do."""
-        parts = (self._gaps, self._absence, self._receipting)
-        return min(part.due() for part in parts if part is not None)

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import rfc8785
 
-from recorder.broker import WINDOW, Link
 from recorder.ledger import Settled
+from recorder.line import WINDOW, Link
 from recorder.pacing import Pacing
 from recorder.rows import chain_id, name_of
 from recorder.stating import stated

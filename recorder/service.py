@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 from recorder.broker import Broker, parse_broker
+from recorder.errors import StoreError
+from recorder.lock import StoreLock
 from recorder.store import Store
-from recorder.subscriber import Subscriber
+from recorder.subscriber import Manner, Subscriber
 from recorder.summary import Summary, summary
 
 
@@ -17,6 +19,8 @@ class Settings:
 
     ``broker``: ``mqtt://host:port``, or a ``Broker`` where there is a password or a CA.
     ``backoff_s``: the first and the longest pause between two attempts to connect.
+    ``receipts``: tell each post how far its events are stored; exactly one recorder of a fleet does.
+    ``absent_after_s``: call a post absent that is silent for so long; ``absent_topic``: publish it there.
     """
 
     broker: str | Broker
@@ -25,23 +29,33 @@ class Settings:
     client_id: str = "guardpost-recorder"
     protocol: Literal["auto", "5", "3.1.1"] = "auto"
     backoff_s: tuple[float, float] = (0.5, 30.0)
+    receipts: bool = True
+    absent_after_s: float | None = None
+    absent_topic: str | None = None
 
 
 class Recorder:
     """``start`` and ``stop`` it, or use it as a context; what its thread raises, ``stop`` raises."""
 
     def __init__(self, settings: Settings) -> None:
-        """Opens the store and reads the broker's URL. Raises StoreError, UsageError."""
+        """Opens the store, for itself alone, and reads the broker's URL. Raises StoreError, UsageError."""
         broker = settings.broker if isinstance(settings.broker, Broker) else parse_broker(settings.broker)
-        self._store = Store.open(settings.store)
-        self._subscriber = Subscriber(
-            self._store,
-            broker,
+        manner = Manner(
             root=settings.root,
             client_id=settings.client_id,
             protocol=settings.protocol,
             backoff_s=settings.backoff_s,
+            receipts=settings.receipts,
+            absent_after_s=settings.absent_after_s,
+            absent_topic=settings.absent_topic,
         )
+        self._lock = StoreLock(settings.store)
+        try:
+            self._store = Store.open(settings.store)
+        except StoreError:
+            self._lock.release()
+            raise
+        self._subscriber = Subscriber(self._store, broker, manner)
         self._executor = ThreadPoolExecutor(1, "recorder")
         self._running: Future[None] | None = None
 
@@ -60,7 +74,7 @@ class Recorder:
         try:
             self._subscriber.run()
         finally:
-            self._store.close()
+            self._close()
 
     def request_stop(self) -> None:
         """Ask the loop to end and return at once; also from a signal handler."""
@@ -73,7 +87,7 @@ class Recorder:
     def stop(self, timeout_s: float = 10.0) -> None:
         """Commit what waits, disconnect, end the thread; raises what ended it. TimeoutError if it hangs."""
         if self._running is None:
-            self._store.close()
+            self._close()
             return
         self.request_stop()
         wait([self._running], timeout_s)
@@ -88,6 +102,10 @@ class Recorder:
     def __exit__(self, *_: object) -> None:
         """Stopped."""
         self.stop()
+
+    def _close(self) -> None:
+        self._store.close()
+        self._lock.release()
 
     def summary(self) -> Summary:
         """What is stored now; from any thread, through a connection of its own. Raises StoreError."""

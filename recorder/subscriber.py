@@ -2,26 +2,17 @@
 
 import logging
 import queue
-import random
 import time
 from dataclasses import dataclass
 from typing import Literal
 
-from recorder.broker import (
-    UNSUPPORTED_PROTOCOL,
-    Arrived,
-    Broker,
-    Connected,
-    Ended,
-    Link,
-    Notice,
-    Stop,
-    Subscribed,
-    Version,
-)
-from recorder.errors import WorkerDied
+from recorder.broker import Broker
+from recorder.dialling import Backoff, Protocol
+from recorder.duties import Duties
+from recorder.errors import DiskRefuses, WorkerDied
 from recorder.intake import Message
 from recorder.ledger import Ledger
+from recorder.line import UNSUPPORTED_PROTOCOL, Arrived, Connected, Ended, Link, Notice, Published, Stop, Subscribed
 from recorder.store import Store
 
 BATCH = 256
@@ -33,61 +24,40 @@ BRANCHES = ("event/#", "alarm/#", "status", "state", "identity")
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Protocol:
-    """Which MQTT to speak next. A broker that knows only 3.1.1 says so, or closes without a CONNACK."""
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How to listen and what to do beside. ``backoff_s``: the first and the longest pause after a failure."""
 
-    asked: Literal["auto", "5", "3.1.1"] = "auto"
-    mute: int = 0
-    older: bool = False
-
-    def next(self) -> Version:
-        """MQTT 5 first, 3.1.1 once after a refusal."""
-        if self.asked != "auto":
-            return self.asked
-        older, self.older = self.older, False
-        return "3.1.1" if older else "5"
-
-    def welcomed(self) -> None:
-        """A CONNACK came."""
-        self.mute = 0
-
-    def refused(self, version: Version) -> None:
-        """CONNACK 0x01 or 0x84."""
-        self.mute = 0
-        self.older = version == "5"
-
-    def closed(self, version: Version) -> None:
-        """It closed before any CONNACK; after two running the older one is tried once."""
-        self.mute = self.mute + 1 if version == "5" else 0
-        if self.mute >= 2:
-            self.mute, self.older = 0, True
+    root: str
+    client_id: str
+    protocol: Literal["auto", "5", "3.1.1"] = "auto"
+    backoff_s: tuple[float, float] = (0.5, 30.0)
+    receipts: bool = True
+    absent_after_s: float | None = None
+    absent_topic: str | None = None
 
 
 class Subscriber:
     """Owns the store and the connection; one thread calls ``run``, any may call ``stop``."""
 
-    def __init__(
-        self,
-        store: Store,
-        broker: Broker,
-        *,
-        root: str,
-        client_id: str,
-        protocol: Literal["auto", "5", "3.1.1"] = "auto",
-        backoff_s: tuple[float, float] = (0.5, 30.0),
-    ) -> None:
+    def __init__(self, store: Store, broker: Broker, manner: Manner) -> None:
         self.connected = False
-        self._backoff_s = backoff_s
         self._store = store
-        self._ledger = Ledger(store, root)
+        self._ledger = Ledger(store, manner.root)
         self._broker = broker
-        self._client_id = client_id
-        self._topics = [f"{root}/+/+/{branch}" for branch in BRANCHES]
-        self._protocol = Protocol(protocol)
+        self._client_id = manner.client_id
+        self._topics = [f"{manner.root}/+/+/{branch}" for branch in BRANCHES]
+        self._protocol = Protocol(manner.protocol)
+        self._line_backoff = Backoff(*manner.backoff_s)
+        self._disk_backoff = Backoff(*manner.backoff_s)
+        self._duties = Duties(
+            store,
+            receipts=manner.receipts,
+            absent_after_s=manner.absent_after_s,
+            absent_topic=manner.absent_topic,
+        )
         self._inbox: queue.SimpleQueue[Notice] = queue.SimpleQueue()
         self._link: Link | None = None
-        self._failures = 0
         self._deadline = time.monotonic()
 
     def stop(self) -> None:
@@ -95,7 +65,7 @@ class Subscriber:
         self._inbox.put(Stop())
 
     def run(self) -> None:
-        """Until ``stop``. Raises StoreError if the disk refuses, WorkerDied if paho's thread dies."""
+        """Until ``stop``. Raises StoreError if the store is no store any more, WorkerDied if paho's thread dies."""
         stopping = False
         while not stopping:
             self._keep_dialling()
@@ -103,12 +73,15 @@ class Subscriber:
             self._record([notice for notice in batch if isinstance(notice, Arrived)])
             for notice in batch:
                 self._heed(notice)
+            if self.connected and self._link is not None:
+                self._duties.work(self._link, time.monotonic())
             stopping = any(isinstance(notice, Stop) for notice in batch)
         self._hang_up()
 
     def _batch(self) -> list[Notice]:
         """What waits, at most BATCH; waits for the first one until something else is due."""
-        patience = min(WAIT_S, max(0.0, self._deadline - time.monotonic()))
+        due = min(self._deadline, self._duties.due() if self.connected else self._deadline)
+        patience = min(WAIT_S, max(0.0, due - time.monotonic()))
         batch: list[Notice] = []
         try:
             batch.append(self._inbox.get(timeout=patience))
@@ -119,43 +92,66 @@ class Subscriber:
         return batch
 
     def _record(self, arrived: list[Arrived]) -> None:
-        """One durable commit, only then the PUBACKs."""
+        """One durable commit, only then the PUBACKs and whatever else follows from it."""
         if not arrived:
             return
         now_ms = time.time_ns() // 1_000_000
-        with self._store.transaction():
-            for notice in arrived:
-                self._ledger.take(Message(_topic(notice), bytes(notice.message.payload), now_ms))
-            self._ledger.settle()
+        try:
+            with self._store.transaction():
+                for notice in arrived:
+                    self._ledger.take(_message(notice, now_ms))
+                settled = self._ledger.settle()
+        except DiskRefuses as error:
+            self._on_disk_refuses(error)
+            return
+        if self._disk_backoff.failures:
+            _log.info("%s is written again", self._store.path)
+            self._disk_backoff.succeeded()
         for notice in arrived:
             if notice.link is self._link:
                 notice.link.acknowledge(notice.message)
+        self._duties.heed(settled, time.monotonic())
+
+    def _on_disk_refuses(self, error: DiskRefuses) -> None:
+        """Nothing of the batch holds, nothing is acknowledged: the broker keeps it until the disk has room."""
+        self._ledger.forget()
+        if not self._disk_backoff.failures:
+            _log.error("%s; nothing is acknowledged until it can be written", error)
+        if self._link is not None:
+            self._link.hang_up()
+        self._disconnected(self._disk_backoff.pause_s())
 
     def _heed(self, notice: Notice) -> None:
         if isinstance(notice, Stop) or notice.link is not self._link:
             return
         match notice:
-            case Connected(reason=reason, words=words):
-                self._on_connack(notice.link, reason, words)
-            case Subscribed(refused=True):
-                _log.error("%s does not let us read all posts' topics: correct its access rules", self._broker)
+            case Connected():
+                self._on_connack(notice)
+            case Subscribed(refused=refused):
+                if refused:
+                    _log.error("%s does not let us read all posts' topics: correct its access rules", self._broker)
+                self._duties.listening(time.monotonic())
+            case Published():
+                self._duties.published(notice)
             case Ended():
                 self._on_end(notice)
             case _:
                 pass
 
-    def _on_connack(self, link: Link, reason: int, words: str) -> None:
+    def _on_connack(self, notice: Connected) -> None:
+        link = notice.link
         self._protocol.welcomed()
         link.welcomed = True
-        if reason < 0x80:
+        if notice.reason < 0x80:
             _log.info("connected to %s, MQTT %s", self._broker, link.version)
             self.connected = True
-            self._failures = 0
+            self._line_backoff.succeeded()
             self._deadline = float("inf")
+            self._duties.connected(notice, time.monotonic())
             link.subscribe()
             return
-        _log.warning("%s refuses MQTT %s: %s", self._broker, link.version, words)
-        if reason in UNSUPPORTED_PROTOCOL:
+        _log.warning("%s refuses MQTT %s: %s", self._broker, link.version, notice.words)
+        if notice.reason in UNSUPPORTED_PROTOCOL:
             self._protocol.refused(link.version)
 
     def _on_end(self, notice: Ended) -> None:
@@ -167,14 +163,16 @@ class Subscriber:
         self._wait_to_dial(notice.why)
 
     def _wait_to_dial(self, why: str) -> None:
-        """Exponential back-off with full jitter, so that a fleet's recorders do not dial in step."""
-        shortest, longest = self._backoff_s
-        pause = min(longest, shortest * 2 ** min(self._failures, 10)) * random.uniform(0.5, 1.0)
-        _log.warning("no connection to %s: %s; again in %.1f s", self._broker, why, pause)
-        self._failures += 1
+        pause_s = self._line_backoff.pause_s()
+        _log.warning("no connection to %s: %s; again in %.1f s", self._broker, why, pause_s)
+        self._disconnected(pause_s)
+
+    def _disconnected(self, pause_s: float) -> None:
+        now = time.monotonic()
         self._link = None
         self.connected = False
-        self._deadline = time.monotonic() + pause
+        self._duties.deaf(now)
+        self._deadline = now + pause_s
 
     def _keep_dialling(self) -> None:
         if time.monotonic() < self._deadline:
@@ -183,9 +181,19 @@ class Subscriber:
             self._link.hang_up()
             self._wait_to_dial(f"no CONNACK within {CONNACK_WITHIN_S:.0f} s")
             return
+        if self._disk_backoff.failures and not self._disk_has_room():
+            self._deadline = time.monotonic() + self._disk_backoff.pause_s()
+            return
         self._link = Link(self._broker, self._protocol.next(), self._client_id, self._topics, self._inbox)
         self._deadline = time.monotonic() + CONNACK_WITHIN_S
         self._link.start()
+
+    def _disk_has_room(self) -> bool:
+        try:
+            self._store.probe()
+        except DiskRefuses:
+            return False
+        return True
 
     def _hang_up(self) -> None:
         """A clean DISCONNECT behind the last PUBACKs; a dead line is not waited for."""
@@ -203,9 +211,11 @@ class Subscriber:
                 return
 
 
-def _topic(notice: Arrived) -> str:
+def _message(notice: Arrived, now_ms: int) -> Message:
     """Brokers must refuse topics that are no UTF-8 (MQTT 5, section 1.5.4); one that does not is no trap."""
+    message = notice.message
     try:
-        return notice.message.topic
+        topic = message.topic
     except UnicodeDecodeError:
-        return "(a topic that is not UTF-8)"
+        topic = "(a topic that is not UTF-8)"
+    return Message(topic, bytes(message.payload), now_ms, live=not message.retain)

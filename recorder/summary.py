@@ -7,7 +7,7 @@ from sqlite3 import Row
 from recorder.hints import StatedChain, is_online, stated_chains
 from recorder.places import REMOVED, Gap, Stated, holes, name_hole, span
 from recorder.rows import filled
-from recorder.stating import stated
+from recorder.stating import stated as stated_by
 from recorder.store import Store
 from recorder.wholeness import obstacle
 
@@ -89,7 +89,7 @@ def chain_summary(store: Store, chain: int) -> ChainSummary:
     """One chain, by its row."""
     row = store.row("SELECT * FROM chain WHERE id = ?", chain)
     assert row is not None
-    said = next((each for each in stated(store, row["source"]) if each.chain == row["uuid"]), None)
+    said = next((each for each in stated_by(store, row["source"]) if each.chain == row["uuid"]), None)
     return _chain(store, row, Stated(said.seq, said.first, said.sent) if said else None)
 
 

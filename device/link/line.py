@@ -74,6 +74,7 @@ class Line:
         self._clock = clock
         self._accepted = False
         self._gone = threading.Event()
+        self._room = threading.Semaphore(_RECEIVE_AT_ONCE)
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
             client_id=access.client_id,
@@ -109,8 +110,11 @@ class Line:
         self._client.subscribe([(topic, QOS) for topic in topics])
 
     def acknowledge(self, mid: int) -> None:
-        """PUBACK a message that arrived."""
-        self._client.ack(mid, QOS)
+        """PUBACK a message that arrived; one of QoS 0 (packet identifier 0) only makes room for another."""
+        if mid:
+            self._client.ack(mid, QOS)
+        else:
+            self._room.release()
 
     @property
     def alive(self) -> bool:
@@ -147,11 +151,7 @@ class Line:
         if access.password_file is not None:
             self._client.username_pw_set(access.user, _password(access.password_file))
         if broker.tls:
-            context = ssl.create_default_context(cafile=access.ca_file)
-            context.minimum_version = ssl.TLSVersion.TLSv1_2
-            if access.certificate_file is not None:
-                context.load_cert_chain(access.certificate_file, access.key_file)
-            self._client.tls_set_context(context)
+            self._client.tls_set_context(_tls(access))
 
     # The callbacks run in paho's thread, where an exception would leave a client that looks connected
     # and is deaf: they only put.
@@ -173,6 +173,9 @@ class Line:
         self._inbox.put(Connected(self._clock.now(), self._generation, maximum, packet))
 
     def _on_message(self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
+        # No Receive Maximum bounds QoS 0, which promises nothing: what comes too fast is dropped.
+        if message.qos == 0 and not self._room.acquire(blocking=False):
+            return
         self._inbox.put(
             Arrived(
                 self._clock.now(),
@@ -217,8 +220,27 @@ def _connect_properties() -> Properties:
 
 def reason_text(reason: int) -> str:
     """A PUBACK's reason code in words (MQTT 5, section 3.4.2.1)."""
-    names = {0x10: "nobody subscribes", 0x87: "not authorised", 0x97: "its quota is used up"}
+    names = {
+        0x10: "nobody subscribes",
+        0x87: "not authorised",
+        0x95: "they are larger than it allows",
+        0x97: "its quota is used up",
+    }
     return f"{names.get(reason, 'reason')} (0x{reason:02X})"
+
+
+def _tls(access: Access) -> ssl.SSLContext:
+    """Host name and certificate are checked; Python's errors name no file, so these do."""
+    file = access.ca_file
+    try:
+        context = ssl.create_default_context(cafile=file)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if access.certificate_file is not None:
+            file = access.certificate_file
+            context.load_cert_chain(access.certificate_file, access.key_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"{file}: cannot be used for TLS ({_plain(error)}); see the files in [link]") from None
+    return context
 
 
 def _password(file: Path) -> str:

@@ -14,7 +14,7 @@ MAX_RECEIPT_BYTES = 1024
 
 
 class Receipt(BaseModel):
-    """``receipt``: the chain is stored whole up to ``seq``, whose event has ``hash``; 0 and zeros for nothing yet."""
+    """The chain is stored whole up to ``seq``, whose event has ``hash``; 0 and zeros for nothing yet."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 

@@ -185,18 +185,17 @@ class Sender:
             hold.until_ms = None
             if lane is Lane.LIVE:
                 self._start_live_over()
-        if hold.probing:
-            return int(self.window > 0 and not self._in_flight(lane))
         kept = kept if self.window > kept else 0
-        return max(0, self.window - kept - len(self.flight))
+        room = max(0, self.window - kept - len(self.flight))
+        if hold.probing:
+            return 0 if self._in_flight(lane) else min(room, 1)
+        return room
 
     def _accepted(self, flying: Flying) -> None:
-        hold = self._holds[flying.lane]
-        paused = hold.until_ms is not None
-        hold.accept()
+        self._holds[flying.lane].accept()
         if flying.lane is Lane.ALARM:
             self._alarms.pop(flying.position, None)
-        elif flying.lane is Lane.LIVE and not paused:
+        elif flying.lane is Lane.LIVE:
             self._acknowledged.add(flying.position)
             while self._order and self._order[0] in self._acknowledged:
                 self.done = self._order.popleft()

@@ -348,14 +348,20 @@ class Uplink:
         while self._replies and self._sender.room_for_hint():
             topic, payload = self._replies.popleft()
             mid = self._publish_hint(call, "reply", topic, payload, now, retain=False)
-            self._replies_flying[mid] = (topic, payload)
+            if mid is not None:
+                self._replies_flying[mid] = (topic, payload)
 
     def _publish_hint(
         self, call: _Call, kind: str, topic: str, payload: bytes, now: Instant, *, retain: bool
-    ) -> int:
+    ) -> int | None:
+        """Its packet identifier; None where it is larger than the broker takes, which would hang up on it."""
+        size = packet_bytes(topic, payload)
+        if call.largest is not None and size > call.largest:
+            self._say(logging.ERROR, f"{kind} is not sent: the broker takes {call.largest} bytes at once")
+            return None
         mid = call.line.publish(topic, payload, retain=retain)
         self._sender.published(mid, Lane.HINT, 0, now.uptime_ms)
-        self._budget.spend(kind, packet_bytes(topic, payload), now)
+        self._budget.spend(kind, size, now)
         return mid
 
     def _line_holds(self, now: Instant) -> dict[str, Any]:

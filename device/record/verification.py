@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from pydantic import ValidationError
+
 from device.errors import BadSignature, BrokenLink, ChainError
 from device.events import NO_HASH, Jwk
 from device.record.chain import Head, follow, jwk_public, read, verify
@@ -10,7 +12,10 @@ from device.record.journal import Row
 
 def public_keys(jwks: Iterable[str]) -> dict[str, bytes]:
     """Raw public keys by key id, from JWK texts. Raises ValueError."""
-    found = (Jwk.model_validate_json(text) for text in jwks)
+    try:
+        found = [Jwk.model_validate_json(text) for text in jwks]
+    except ValidationError:
+        raise ValueError("a public key is damaged") from None
     return {jwk.kid: jwk_public(jwk) for jwk in found}
 
 

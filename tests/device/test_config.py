@@ -136,6 +136,10 @@ MISTAKES = {
         POST + LINK + 'certificate_file = "post.pem"\n',
         "link: certificate_file and key_file belong together; give both or neither",
     ),
+    "a broker to keep until, over a protocol that hides refusals": (
+        POST + LINK + 'keep_until = "broker"\nprotocol = "3.1.1"\n',
+        'link: keep_until = "broker" needs MQTT 5, since 3.1.1 hides refusals; drop protocol or keep_until',
+    ),
     # wrong types
     "a number for text": (POST.replace('"jember"', "5") + LINK, "post.site: must be text in quotes"),
     "text for a pin": (POST + LINK + DOOR.replace("17", '"17"'), f"door[0].pin: {PIN_MEND}"),

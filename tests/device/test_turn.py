@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from postkit import BOOT, CHAIN, SOURCE, at, began, blind, new_key, tapped
+from postkit import BOOT, CHAIN, LATER_BOOT, SOURCE, at, began, blind, new_key, tapped
 
 from device.effects import Answer, Show
-from device.events import Draft, KeyChanged
+from device.events import NO_HASH, Door, Draft, KeyChanged
 from device.readings import ButtonPressed
 from device.record.chain import Chain, Head, Signer, verify
 from device.rules.rule import Cause, Due, Numbered, Seat, State, Step
@@ -94,8 +94,28 @@ def test_a_chains_first_event_and_a_key_change_bring_their_keys_to_the_journal()
     other = new_key()
     rule = ListeningRule("first", {ButtonPressed: (Draft(subject="post", data=KeyChanged(jwk=other.jwk())),)})
     turn = turn_of(rule)
-    turn.begin(began(KEY), at())
-    assert json.loads(turn.keys[KEY.kid]) == KEY.jwk().model_dump()
+    turn.begin([began(KEY), tapped()], at())
     assert turn.seats[0].state.causes == ()
     turn.decide(ButtonPressed(at(), "checkin"), at())
-    assert list(turn.keys) == [KEY.kid, other.kid]
+    assert [sealed.jwk for sealed in turn.sealed] == [KEY.jwk(), None, other.jwk()]
+
+
+def test_a_rolled_back_post_goes_on_in_a_new_chain_that_names_the_old_head() -> None:
+    turn = turn_of(ListeningRule("first", {ButtonPressed: (tapped(),)}))
+    turn.decide(ButtonPressed(at(), "checkin"), at())
+    old = turn.chain.head
+    turn.roll(LATER_BOOT, KEY.jwk(), at())
+    turn.decide(ButtonPressed(at(), "checkin"), at())
+    _, first, second = (verify(sealed.event, KEY.public) for sealed in turn.sealed)
+    assert (first.chain, first.seq, first.prev, second.seq) == (LATER_BOOT, 1, NO_HASH, 2)
+    assert first.data["why"] == "rolled-back"
+    assert first.data["previous"] == {"chain": old.chain, "seq": 1, "hash": old.hash}
+
+
+def test_only_a_forced_door_is_sent_ahead() -> None:
+    changes = ("opened", "forced", "held", "tampered", "closed")
+    data = [Door.model_validate({"door": "front", "change": change, "since": None}) for change in changes]
+    doors = tuple(Draft(subject="front", data=door) for door in data)
+    turn = turn_of(ListeningRule("first", {ButtonPressed: (tapped(), *doors)}))
+    turn.decide(ButtonPressed(at(), "checkin"), at())
+    assert [sealed.alarm for sealed in turn.sealed] == [False, False, True, False, True, False]

@@ -20,6 +20,7 @@ from device.events import (
     Draft,
     KeyChanged,
     Lost,
+    OrderTaken,
     Position,
     RosterInForce,
     Sighted,
@@ -32,9 +33,10 @@ from device.events import (
 from device.readings import Instant
 from device.record.chain import Chain, Head
 from device.record.keys import SigningKey
-from device.schemas import main, schemas, text
+from device.schemas import files, main
 
-FOLDER = Path(__file__).parents[2] / "docs" / "schemas"
+DOCS = Path(__file__).parents[2] / "docs"
+FOLDER = DOCS / "schemas"
 CHAIN = "6f1e0a52-8c35-4d3b-9a70-2f6d1c0b7e94"
 BOOT = "3f0c8bb4-9d53-4b8e-b0a5-0d1f3a2c4e5f"
 WHEN = rfc3339(1_795_396_500_123)
@@ -55,6 +57,8 @@ def every_kind() -> Iterator[Data]:
     yield Storage(why="disk full", since=WHEN, unrecorded=3, dropped=0)
     yield RosterInForce(sha256="", officers=0)
     yield Unusable(what="roster", why="line one\nline two")
+    yield OrderTaken(what="replay", id=CHAIN, ok=True, error=None)
+    yield OrderTaken(what="a/b", id=None, ok=False, error="not JSON: Expecting value: line 1 column 1 (char 0)")
     yield Lost.model_validate({"chain": CHAIN, "from": 2**53 - 2, "to": 2**53 - 1, "why": "removed"})
     yield Checkin(method="badge", officer=None, badge="cd" * 32, verdict="unknown", assurance="uid", reader="gate")
     yield Checkin(method="button", officer=None, badge=None, verdict="accepted", assurance="none", reader=None)
@@ -84,10 +88,11 @@ def data_schema(event: dict[str, Any]) -> str:
 
 def test_the_files_are_what_the_models_say(tmp_path: Path) -> None:
     assert main([str(tmp_path)]) == 0
-    made = {file.name: file.read_text(encoding="utf-8") for file in tmp_path.iterdir()}
-    kept = {file.name: file.read_text(encoding="utf-8") for file in FOLDER.iterdir()}
+    made = {str(file.relative_to(tmp_path)): file.read_text("utf-8") for file in tmp_path.rglob("*.json")}
+    kept = {str(file.relative_to(DOCS)): file.read_text("utf-8") for file in FOLDER.iterdir()}
+    kept["asyncapi.json"] = (DOCS / "asyncapi.json").read_text("utf-8")
     assert kept == made, "make schemas writes them anew"
-    assert made == {name: text(schema) for name, schema in schemas().items()}
+    assert made == files()
 
 
 def test_every_form_is_tried() -> None:

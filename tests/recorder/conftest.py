@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import brokers
 import pytest
-from far_ends import Desk, Mosquitto, Post, broker_in
+from far_ends import Desk, Post
 
 
 @pytest.fixture
@@ -20,8 +21,6 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 
 @pytest.fixture
-def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
-    folder = tmp_path / "mosquitto"
-    folder.mkdir()
-    with broker_in(folder) as broker:
+def mosquitto(tmp_path: Path) -> Iterator[brokers.Mosquitto]:
+    with brokers.mosquitto(tmp_path / "mosquitto") as broker:
         yield broker

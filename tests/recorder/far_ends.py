@@ -1,17 +1,13 @@
-"""The far ends: a post that seals real events, a desk with a real store, a Mosquitto of one's own."""
+"""The far ends: a post that seals real events, a desk with a real store, and Mosquitto's own publisher."""
 
 import json
-import shutil
-import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from brokers import Mosquitto
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from device.events import (
@@ -31,7 +27,6 @@ from recorder.ledger import Ledger
 from recorder.store import Store
 from recorder.summary import ChainSummary, Summary, summary
 
-MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin") or "mosquitto"
 SOURCE = "/guardpost/jember/kpu-gate"
 
 
@@ -168,82 +163,22 @@ class Desk:
         }
 
 
-def until(condition: Callable[[], object], within_s: float = 15.0) -> None:
-    """Wait on a condition, never on a guess."""
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.02)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
-
-
-@dataclass
-class Mosquitto:
-    """A broker of this test's own; ``stop`` and ``start`` keep its port and its memory of sessions."""
-
-    folder: Path
-    port: int
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"mqtt://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        config = self.folder / "mosquitto.conf"
-        config.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\nuser root\nmax_queued_messages 100000\n"
-            f"persistence true\npersistence_location {self.folder}/\nlog_dest file {self.folder}/log\n"
-        )
-        self.process = subprocess.Popen([MOSQUITTO, "-c", str(config)], stderr=subprocess.DEVNULL)
-        until(self._answers)
-
-    def stop(self) -> None:
-        if self.process:
-            self.process.terminate()
-            self.process.wait(10)
-            self.process = None
-
-    def publish(self, *messages: Message, version: str = "5", retain: bool = False) -> None:
-        """By ``mosquitto_pub``, a client that is not ours; returns once everything is PUBACKed."""
-        for message in messages:
-            subprocess.run(
-                [*self._pub(version), "-s", "-t", message.topic, *(["-r"] if retain else [])],
-                input=message.payload,
-                check=True,
-                timeout=20,
-            )
-
-    def publish_lines(self, topic: str, payloads: list[bytes], version: str = "5") -> None:
-        """Many on one topic over one connection; canonical JSON has no line breaks."""
+def publish(broker: Mosquitto, *messages: Message, version: str = "5", retain: bool = False) -> None:
+    """By ``mosquitto_pub``, a client that is not ours; returns once everything is PUBACKed."""
+    for message in messages:
         subprocess.run(
-            [*self._pub(version), "-l", "-t", topic],
-            input=b"\n".join(payloads) + b"\n",
+            [*_pub(broker, version), "-s", "-t", message.topic, *(["-r"] if retain else [])],
+            input=message.payload,
             check=True,
-            timeout=60,
+            timeout=20,
         )
 
-    def _pub(self, version: str) -> list[str]:
-        return ["mosquitto_pub", "-V", version, "-h", "127.0.0.1", "-p", str(self.port), "-q", "1"]
 
-    def _answers(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self.port), 1).close()
-        except OSError:
-            return False
-        return True
+def publish_lines(broker: Mosquitto, topic: str, payloads: list[bytes], version: str = "5") -> None:
+    """Many on one topic over one connection; canonical JSON has no line breaks."""
+    lines = b"\n".join(payloads) + b"\n"
+    subprocess.run([*_pub(broker, version), "-l", "-t", topic], input=lines, check=True, timeout=60)
 
 
-@contextmanager
-def broker_in(folder: Path) -> Iterator[Mosquitto]:
-    broker = Mosquitto(folder, free_port())
-    broker.start()
-    try:
-        yield broker
-    finally:
-        broker.stop()
+def _pub(broker: Mosquitto, version: str) -> list[str]:
+    return ["mosquitto_pub", "-V", version, "-h", "127.0.0.1", "-p", str(broker.port), "-q", "1"]

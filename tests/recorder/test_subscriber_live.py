@@ -13,12 +13,15 @@ from queue import SimpleQueue
 from typing import Literal
 
 import pytest
-from far_ends import Desk, Mosquitto, Post, free_port, until
+from brokers import Mosquitto, free_port
+from far_ends import Desk, Post, publish, publish_lines
+from waiting import until
 
-from recorder.broker import UNSUPPORTED_PROTOCOL, Arrived, Broker, Connected, Ended, Link, Notice, Subscribed
+from recorder.broker import Broker
+from recorder.dialling import Protocol
 from recorder.errors import StoreError, WorkerDied
+from recorder.line import UNSUPPORTED_PROTOCOL, Arrived, Connected, Ended, Link, Notice, Subscribed
 from recorder.service import Recorder, Settings, read_summary
-from recorder.subscriber import Protocol
 from recorder.verifying import verify_store
 
 
@@ -46,10 +49,10 @@ def test_what_a_foreign_client_publishes_is_recorded(
     mosquitto: Mosquitto, tmp_path: Path, post: Post, protocol: Literal["auto", "5", "3.1.1"], version: str
 ) -> None:
     with recording(mosquitto.url, tmp_path / "r.db", protocol) as recorder:
-        mosquitto.publish(post.identity(), post.retained("status", {"online": True}), version=version, retain=True)
+        publish(mosquitto, post.identity(), post.retained("status", {"online": True}), version=version, retain=True)
         first, rest = post.message(post.sealed[0]), post.checkins(20)
-        mosquitto.publish(first, version=version)
-        mosquitto.publish_lines(rest[0].topic, [message.payload for message in rest], version)
+        publish(mosquitto, first, version=version)
+        publish_lines(mosquitto, rest[0].topic, [message.payload for message in rest], version)
         until(lambda: recorder.summary().chains and recorder.summary().chains[0].whole == 21)
         assert recorder.summary().online == {post.source: True}
         assert recorder.failure is None
@@ -59,7 +62,7 @@ def test_what_a_foreign_client_publishes_is_recorded(
 def test_a_megabyte_of_garbage_is_one_finding(mosquitto: Mosquitto, tmp_path: Path, post: Post) -> None:
     message = post.retained("event/checkin", "x" * 2**20)
     with recording(mosquitto.url, tmp_path / "r.db") as recorder:
-        mosquitto.publish(message, post.identity(), post.message(post.sealed[0]))
+        publish(mosquitto, message, post.identity(), post.message(post.sealed[0]))
         until(lambda: recorder.summary().verified == 1)
         assert recorder.summary().findings == 1
 
@@ -69,8 +72,8 @@ def test_the_session_keeps_what_comes_while_the_recorder_is_away(
     mosquitto: Mosquitto, tmp_path: Path, post: Post, protocol: Literal["5", "3.1.1"]
 ) -> None:
     with recording(mosquitto.url, tmp_path / "r.db", protocol):
-        mosquitto.publish(post.identity(), retain=True)
-    mosquitto.publish(post.message(post.sealed[0]), *post.checkins(3))
+        publish(mosquitto, post.identity(), retain=True)
+    publish(mosquitto, post.message(post.sealed[0]), *post.checkins(3))
     with recording(mosquitto.url, tmp_path / "r.db", protocol) as recorder:
         until(lambda: recorder.summary().verified == 4)
 
@@ -81,7 +84,7 @@ def test_the_recorder_comes_back_after_the_broker(mosquitto: Mosquitto, tmp_path
         until(lambda: not recorder.connected)
         mosquitto.start()
         until(lambda: recorder.connected)
-        mosquitto.publish(post.identity(), post.message(post.sealed[0]))
+        publish(mosquitto, post.identity(), post.message(post.sealed[0]))
         until(lambda: recorder.summary().verified == 1)
 
 
@@ -89,14 +92,14 @@ def test_killed_while_messages_flow_it_misses_nothing(mosquitto: Mosquitto, tmp_
     """Three times SIGKILL at some moment; what the broker got is all here in the end, and whole."""
     path, log = tmp_path / "r.db", tmp_path / "log"
     events = post.checkins(1500)
-    mosquitto.publish(post.identity(), retain=True)
+    publish(mosquitto, post.identity(), retain=True)
     topic = events[0].topic
-    flow = threading.Thread(target=mosquitto.publish_lines, args=(topic, [event.payload for event in events]))
+    flow = threading.Thread(target=publish_lines, args=(mosquitto, topic, [event.payload for event in events]))
     for kill in range(3):
         with program(mosquitto.url, path, log) as process:
             if kill == 0:
                 until(lambda: "connected" in log.read_text())
-                mosquitto.publish(post.message(post.sealed[0]))
+                publish(mosquitto, post.message(post.sealed[0]))
                 flow.start()
             until(lambda: _count(path) > 300 * kill + 50)  # noqa: B023
             process.send_signal(signal.SIGKILL)
@@ -192,7 +195,7 @@ def test_a_store_that_fails_ends_the_program_and_acknowledges_nothing(
         db = sqlite3.connect(path)
         db.execute("DROP TABLE finding")
         db.close()
-        mosquitto.publish(post.identity(), post.retained("event/checkin", "garbage"))
+        publish(mosquitto, post.identity(), post.retained("event/checkin", "garbage"))
         assert process.wait(10) == 1
     assert log.read_text().splitlines()[-1].startswith("guardpost-recorder: ")
     path.unlink()
@@ -207,7 +210,7 @@ def test_what_the_thread_raises_comes_out_of_stop(mosquitto: Mosquitto, tmp_path
     db = sqlite3.connect(tmp_path / "r.db")
     db.execute("DROP TABLE key")
     db.close()
-    mosquitto.publish(post.identity())
+    publish(mosquitto, post.identity())
     until(lambda: isinstance(recorder.failure, StoreError))
     with pytest.raises(StoreError):
         recorder.stop()
@@ -229,7 +232,7 @@ def test_a_network_thread_that_dies_ends_the_recorder(mosquitto: Mosquitto, tmp_
     assert isinstance(inbox.get(timeout=10), Connected)
     link.subscribe()
     assert isinstance(inbox.get(timeout=10), Subscribed)
-    mosquitto.publish(post.checkin())
+    publish(mosquitto, post.checkin())
     ended = inbox.get(timeout=10)
     assert isinstance(ended, Ended)
     assert not ended.expected
@@ -245,7 +248,7 @@ def test_a_recorder_whose_network_thread_dies_fails_with_a_name(
     link = recorder._subscriber._link
     assert link is not None
     link._client.on_message = _faulty
-    mosquitto.publish(post.identity())
+    publish(mosquitto, post.identity())
     until(lambda: recorder.failure or not recorder.connected)
     with pytest.raises(WorkerDied):
         recorder.stop()

@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from device.events import Blind, ChainBegan, Checkin, Draft, Verdict
 from device.readings import ClockState, Instant
 from device.record.chain import Chain, Head, Sealed
+from device.record.journal import DONE, Sent
 from device.record.keys import SigningKey
 
 SOURCE = "/guardpost/jember/kpu-gate"
@@ -51,6 +52,11 @@ def began(key: SigningKey) -> Draft:
 def new_key() -> SigningKey:
     """A key of its own."""
     return SigningKey(Ed25519PrivateKey.generate())
+
+
+def acknowledged(done: int) -> Sent:
+    """What the link knows: every event up to position ``done`` was acknowledged."""
+    return Sent({DONE: done})
 
 
 def sealed_all(drafts: Sequence[Draft], key: SigningKey, chain: Chain | None = None) -> tuple[Chain, list[Sealed]]:

@@ -7,10 +7,12 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(condition: Callable[[], T], within_s: float = 20.0, what: str = "the condition") -> T:
-    """The first true result of ``condition``; fails the test after ``within_s``."""
+def until(
+    condition: Callable[[], T], within_s: float = 20.0, what: str = "the condition", every_s: float = 0.01
+) -> T:
+    """The first true result of ``condition``, asked ``every_s``; fails the test after ``within_s``."""
     deadline = time.monotonic() + within_s
     while not (result := condition()):
         assert time.monotonic() < deadline, f"{what} did not come within {within_s} s"
-        time.sleep(0.01)
+        time.sleep(every_s)
     return result

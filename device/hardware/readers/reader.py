@@ -15,7 +15,7 @@ RETRY_S = 1.0
 REST_S = 0.040
 BUSY_S = 0.005
 BUSY_FOR_MS = 500
-"""Polled every ``BUSY_S`` for so long after a card: taps directly after one another are quick."""
+"""Polled every ``BUSY_S`` for so long after a card came: taps directly after one another are quick."""
 
 
 class ReaderSilent(GuardpostError):
@@ -78,7 +78,7 @@ class ReaderWorker:
         self._assurance: Assurance = assurance
         self._bus_errors = bus_errors
         self._retry_s = retry_s
-        self._blind = False
+        self._blind: bool | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"reader-{name}")
 
@@ -116,13 +116,13 @@ class ReaderWorker:
             except CardGarbled as error:
                 uids, garbled = list(error.uids), True
             now = self._clock.now()
-            # Only a poll proves that a reader which could be started also works.
-            if self._blind:
+            # Only a poll proves that a reader which could be started also works. The first one is told as well:
+            # the reader may have been blind when the program last ended.
+            if self._blind is not False:
                 self._blind = False
                 self._inbox.put(PartSighted(now, self._part))
             for uid in presence.polled(uids, garbled=garbled, at_ms=now.uptime_ms):
                 self._inbox.put(BadgeRead(now, self._name, uid, self._assurance))
-            if uids or garbled:
                 card_ms = now.uptime_ms
             self._stopping.wait(poll_again_s(card_ms, now.uptime_ms))
 
@@ -131,11 +131,11 @@ class ReaderWorker:
         return f"reader {self._name}"
 
     def _put_blind(self, why: str) -> None:
-        if not self._blind:
+        if self._blind is not True:
             self._blind = True
             self._inbox.put(PartBlind(self._clock.now(), self._part, why))
 
 
 def poll_again_s(card_ms: int | None, at_ms: int) -> float:
-    """Seconds to the next poll. ``card_ms``: uptime when a card last was there, None for never."""
+    """Seconds to the next poll. ``card_ms``: uptime when a card last came, None for never."""
     return BUSY_S if card_ms is not None and at_ms - card_ms < BUSY_FOR_MS else REST_S

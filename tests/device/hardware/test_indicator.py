@@ -1,9 +1,11 @@
 """Lights and buzzer on gpiozero's own mock pins, each answer played in real time."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 import pytest
 from gpiozero.pins.mock import MockFactory, MockPin
@@ -20,11 +22,27 @@ Lit = frozenset[str]
 DARK: Lit = frozenset()
 
 
+class WatchedPin(MockPin):  # type: ignore[misc]
+    """A mock pin whose changes are kept in order with those of the other pins."""
+
+    def _change_state(self, value: bool) -> bool:
+        changed: bool = super()._change_state(value)
+        if changed:
+            self.factory.changes.append((time.monotonic(), int(self.info.name.removeprefix("GPIO")), value))
+        return changed
+
+
+class WatchedFactory(MockFactory):  # type: ignore[misc]
+    def __init__(self) -> None:
+        self.changes: list[tuple[float, int, bool]] = []
+        super().__init__(pin_class=WatchedPin)
+
+
 @dataclass
 class Panel:
-    """One post's lights; ``seen``: every state of all outputs, in order."""
+    """One post's lights."""
 
-    factory: MockFactory = field(default_factory=MockFactory)
+    factory: WatchedFactory = field(default_factory=WatchedFactory)
     buzzer: bool = True
 
     def __post_init__(self) -> None:
@@ -32,28 +50,20 @@ class Panel:
             PINS["green"], PINS["red"], PINS["buzzer"] if self.buzzer else None, self.factory
         )
 
-    def pin(self, name: str) -> MockPin:
-        return self.factory.pin(PINS[name])
-
     def lit(self) -> Lit:
-        return frozenset(name for name in PINS if self.pin(name).state)
+        return frozenset(name for name, pin in PINS.items() if self.factory.pin(pin).state)
 
     def changes(self) -> list[tuple[float, str, bool]]:
-        """Every change of an output since the pins were taken: when (seconds), which, lit."""
-        found = []
-        for name in PINS:
-            states = list(self.pin(name).states)
-            for before, state in zip(states, states[1:], strict=False):
-                if before.state != state.state:
-                    found.append((state.timestamp, name, bool(state.state)))
-        return sorted(found)
+        """Every change of an output, in order: when (seconds), which, lit."""
+        names = {pin: name for name, pin in PINS.items()}
+        return [(when, names[pin], level) for when, pin, level in list(self.factory.changes)]
 
     def moments(self) -> list[tuple[Lit, float]]:
         """What was lit and for how many milliseconds; outputs that change within 5 ms change together."""
         lit: set[str] = set()
         played: list[tuple[Lit, float]] = []
         changes = self.changes()
-        for (when, name, level), following in zip(changes, [*changes[1:], None], strict=True):
+        for (when, name, level), following in zip_longest(changes, changes[1:]):
             (lit.add if level else lit.discard)(name)
             lasted_ms = float("inf") if following is None else (following[0] - when) * 1_000
             if lasted_ms > 5:
@@ -116,12 +126,13 @@ def test_a_light_never_rises_before_its_beep() -> None:
 def test_a_newer_answer_replaces_an_older_one_after_a_dark_gap() -> None:
     with playing() as panel:
         panel.indicator.show(Answer.ACCEPTED)
-        until(lambda: panel.lit() == {"green"})
+        until(lambda: panel.lit() == {"green"} and len(panel.changes()) >= 3)  # its beep is over
         panel.indicator.show(Answer.REFUSED)
         until(lambda: panel.lit() == {"red", "buzzer"})
-        (accepted, _), (after_beep, _), (gap, gap_ms), (refused, _) = panel.moments()
-        assert (accepted, after_beep, gap, refused) == ({"green", "buzzer"}, {"green"}, DARK, {"red", "buzzer"})
-        assert DARK_BETWEEN_MS - 6 <= gap_ms < 500
+        played = panel.moments()
+        # The green light alone may have been too short to be counted.
+        assert [lit for lit, _ in played if lit != {"green"}] == [{"green", "buzzer"}, DARK, {"red", "buzzer"}]
+        assert DARK_BETWEEN_MS - 6 <= played[-2][1] < 500
 
 
 def test_the_same_answer_twice_is_seen_twice() -> None:
@@ -129,7 +140,6 @@ def test_the_same_answer_twice_is_seen_twice() -> None:
         for _ in range(2):
             panel.indicator.show(Answer.ACCEPTED)
             until(lambda: panel.lit() == {"green"})
-            assert panel.lit() == {"green"}
             panel.indicator.show(Answer.ACCEPTED)
             until(lambda: panel.lit() == {"green", "buzzer"})
         assert DARK in [lit for lit, _ in panel.moments()[1:]]

@@ -107,27 +107,32 @@ def in_words(put: list[Reading]) -> list[str | bytes]:
 def test_a_tap_is_one_reading_with_the_time_of_its_poll() -> None:
     put = readings(Script([[BADGE], [BADGE], [], [BADGE, OTHER]]))
     assert put == [
+        PartSighted(Instant(500, 1_700_000_000_500), "reader gate"),
         BadgeRead(Instant(500, 1_700_000_000_500), "gate", BADGE),
         BadgeRead(Instant(2000, 1_700_000_002_000), "gate", OTHER),
     ]
 
 
 def test_a_card_that_was_away_is_told_again_and_one_that_was_garbled_is_not() -> None:
-    assert in_words(readings(Script([[BADGE], [], [], [], [BADGE]]))) == [BADGE, BADGE]
+    assert in_words(readings(Script([[BADGE], [], [], [], [BADGE]]))) == ["sighted", BADGE, BADGE]
     garbled = CardGarbled("a SAK does not match its CRC")
-    assert in_words(readings(Script([[BADGE], garbled, garbled, garbled, garbled, [BADGE]]))) == [BADGE]
+    assert in_words(readings(Script([[BADGE], garbled, garbled, garbled, garbled, [BADGE]]))) == ["sighted", BADGE]
 
 
 def test_a_card_read_whole_in_a_garbled_poll_is_told() -> None:
-    assert in_words(readings(Script([CardGarbled("bad", (BADGE,)), [BADGE]]))) == [BADGE]
+    assert in_words(readings(Script([CardGarbled("bad", (BADGE,)), [BADGE]]))) == ["sighted", BADGE]
 
 
 def test_a_chip_that_falls_silent_is_told_once_and_again_when_it_works() -> None:
     polls: list[Outcome] = [[], SILENT, []]
     put = readings(Script(polls, [None, SILENT, SILENT]))
-    assert in_words(put) == ["blind", "sighted"]
-    assert isinstance(put[0], PartBlind)
-    assert put[0].why == str(SILENT)
+    assert in_words(put) == ["sighted", "blind", "sighted"]
+    assert isinstance(put[1], PartBlind)
+    assert put[1].why == str(SILENT)
+
+
+def test_a_reader_that_works_from_the_start_says_so_since_it_may_have_been_blind_before() -> None:
+    assert in_words(readings(Script([[]]))) == ["sighted"]
 
 
 def test_a_chip_that_is_silent_from_the_start_is_told() -> None:
@@ -151,7 +156,7 @@ def test_a_bus_that_fails_is_a_blind_reader() -> None:
 
 
 def test_after_blindness_a_card_is_told_anew() -> None:
-    assert in_words(readings(Script([[BADGE], SILENT, [BADGE]]))) == [BADGE, "blind", "sighted", BADGE]
+    assert in_words(readings(Script([[BADGE], SILENT, [BADGE]]))) == ["sighted", BADGE, "blind", "sighted", BADGE]
 
 
 def test_stop_is_prompt_while_a_blind_reader_waits_to_be_retried() -> None:
@@ -167,7 +172,7 @@ def test_stop_is_prompt_while_a_blind_reader_waits_to_be_retried() -> None:
 def test_a_reader_that_cannot_be_closed_in_order_does_not_hinder_the_end() -> None:
     reader = Script([])
     reader.at_close = OSError(5, "Input/output error")
-    assert readings(reader) == []
+    assert in_words(readings(reader)) == ["sighted"]
 
 
 def test_a_worker_that_never_ran_can_be_stopped() -> None:
@@ -213,6 +218,7 @@ def test_driver_and_chip_together_tell_a_tap_then_a_dead_chip_then_a_tap_again()
     with real_reader(chip) as inbox:
         chip.place(BADGE)
         assert chip.wait_read(BADGE, WITHIN_S)
+        assert in_words([inbox.get(timeout=WITHIN_S)]) == ["sighted"]
         first = inbox.get(timeout=WITHIN_S)
         chip.faults = Faults(dead=0xFF)
         chip.remove(BADGE)

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from postkit import BOOT, CHAIN, SOURCE, at, began, new_key, sealed_all, tapped
+from postkit import BOOT, CHAIN, SOURCE, acknowledged, at, began, new_key, sealed_all, tapped
 
 from device import __version__
-from device.link.hints import Hints, kind_of
-from device.link.sender import Hint
+from device.link.hints import Hint, Hints, kind_of
 from device.link.topics import Topics
 from device.record.chain import Chain, Head
 from device.record.journal import Journal
@@ -31,7 +30,7 @@ def hints() -> Hints:
 
 
 def state(journal: Journal, done: int) -> Any:
-    return json.loads(hints().state(at(0), journal, journal.newest(), done, {}))
+    return json.loads(hints().state(at(0), journal, done, {}))
 
 
 def test_status_is_what_the_contract_says_online_offline_and_at_a_clean_stop() -> None:
@@ -57,7 +56,7 @@ def test_every_hint_has_a_topic_of_its_own() -> None:
 
 def test_a_journal_without_events_has_no_chains_and_the_rules_say_what_holds(journal: Journal) -> None:
     assert state(journal, 0) == NO_CHAINS
-    told = json.loads(hints().state(at(0), journal, 0, 0, {"doors": {"front": "open"}}))
+    told = json.loads(hints().state(at(0), journal, 0, {"doors": {"front": "open"}}))
     assert told == {**NO_CHAINS, "doors": {"front": "open"}}
 
 
@@ -66,7 +65,7 @@ def test_a_chain_is_named_by_its_newest_event_its_oldest_number_and_what_was_sen
     journal: Journal, done: int, sent: int
 ) -> None:
     _, events = sealed_all([began(KEY), tapped(), tapped()], KEY)
-    journal.append(events, {}, 0, {})
+    journal.append(events, {}, acknowledged(0))
     assert state(journal, done)["chains"] == [
         {"chain": CHAIN, "seq": 3, "hash": events[-1].head.hash, "first": 1, "sent": sent}
     ]
@@ -75,8 +74,8 @@ def test_a_chain_is_named_by_its_newest_event_its_oldest_number_and_what_was_sen
 def test_two_chains_are_named_newest_first_each_with_its_own_numbers(journal: Journal) -> None:
     _, old = sealed_all([began(KEY), tapped(), tapped()], KEY)
     _, new = sealed_all([began(KEY), tapped()], KEY, Chain(SOURCE, BOOT, KEY, Head(BOOT)))
-    journal.append(old, {}, 0, {})
-    journal.append(new, {}, 0, {})
+    journal.append(old, {}, acknowledged(0))
+    journal.append(new, {}, acknowledged(0))
     assert state(journal, 4)["chains"] == [
         {"chain": BOOT, "seq": 2, "hash": new[-1].head.hash, "first": 1, "sent": 1},
         {"chain": CHAIN, "seq": 3, "hash": old[-1].head.hash, "first": 1, "sent": 3},
@@ -87,8 +86,8 @@ def test_two_chains_are_named_newest_first_each_with_its_own_numbers(journal: Jo
 def test_rows_that_were_removed_move_first_and_a_chain_without_rows_is_not_named(journal: Journal) -> None:
     _, old = sealed_all([began(KEY), tapped(), tapped()], KEY)
     _, new = sealed_all([began(KEY), tapped()], KEY, Chain(SOURCE, BOOT, KEY, Head(BOOT)))
-    journal.append(old, {}, 0, {})
-    journal.append(new, {}, 0, {})
+    journal.append(old, {}, acknowledged(0))
+    journal.append(new, {}, acknowledged(0))
     journal._database.execute("DELETE FROM events WHERE position <= 2")
     assert [(chain["chain"], chain["first"]) for chain in state(journal, 5)["chains"]] == [(BOOT, 1), (CHAIN, 3)]
     journal._database.execute("DELETE FROM events WHERE position <= 4")
@@ -101,12 +100,17 @@ def test_the_identity_is_the_key_that_signs_now_before_the_first_event_is_record
 
 def test_past_keys_are_kept_behind_the_one_that_signs_now_each_once(journal: Journal) -> None:
     past, older = new_key(), new_key()
-    chain, first = sealed_all([began(older)], older)
-    journal.append(first, {}, 0, {older.kid: older.jwk().model_dump_json()})
-    chain, second = sealed_all([tapped()], older, chain)
-    journal.append(second, {}, 0, {past.kid: past.jwk().model_dump_json(), KEY.kid: KEY.jwk().model_dump_json()})
+    journal.append(sealed_all([began(older), began(past), began(KEY)], older)[1], {}, acknowledged(0))
     kids = [key["kid"] for key in json.loads(hints().identity(journal))["keys"]]
     assert kids == [KEY.kid, past.kid, older.kid]
+
+
+def test_a_chain_that_lost_its_newest_event_names_no_other_chains_hash(journal: Journal) -> None:
+    journal.append(sealed_all([began(KEY), tapped(), tapped()], KEY)[1], {}, acknowledged(0))
+    _, new = sealed_all([began(KEY)], KEY, Chain(SOURCE, BOOT, KEY, Head(BOOT)))
+    journal.append(new, {}, acknowledged(0))
+    journal._database.execute("DELETE FROM events WHERE position = 3")
+    assert [(chain["chain"], chain["hash"]) for chain in state(journal, 4)["chains"]] == [(BOOT, new[0].head.hash)]
 
 
 def test_the_kind_of_an_event_is_read_from_its_type() -> None:

@@ -1,117 +1,22 @@
 """The link against real brokers: what a subscriber of another make sees, and what a bad line costs."""
 
 import json
-import queue
-import random
 import socket
+import subprocess
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from brokers import Mosquitto, free_port, listening, mosquitto
 from iotcore import Broker as IotCore
+from link_bench import BASE, sending
 from waiting import until
 
-from device.config import Config
-from device.events import Checkin, Draft
-from device.hardware.clock import KernelClock, boot_id
-from device.link.hints import Hints
-from device.link.line import Access, Line, MqttVersion, Will
-from device.link.topics import Topics
-from device.link.uplink import Uplink
-from device.readings import Connected, Delivered, Disconnected, Reading
-from device.record.chain import Chain, jwk_public, verify
-from device.record.journal import Journal, Sent
-from device.record.opening import Record, open_record
-from device.turn import Turn
-
-SOURCE = "/guardpost/jember/kpu-gate"
-BASE = SOURCE[1:]
-
-
-@dataclass
-class Sending:
-    """A journal and its link, worked by hand as the loop does."""
-
-    folder: Path
-    link: dict[str, Any]
-    access: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.clock = KernelClock()
-        self.inbox: queue.SimpleQueue[Reading] = queue.SimpleQueue()
-        self.record: Record = open_record(self.folder, SOURCE, boot_id())
-        self.journal: Journal = self.record.journal
-        self.chain: Chain = self.record.chain
-        turn = Turn([], self.chain)
-        turn.begin(self.record.began, self.clock.now())
-        if turn.sealed:
-            self.journal.append(turn.sealed, {}, Sent({}))
-            self.chain = turn.chain
-        settings = Config.model_validate({"post": {"site": "jember", "name": "kpu-gate"}, "link": self.link}).link
-        topics = Topics.of(SOURCE)
-        hints = Hints(topics, boot_id(), self.record.key.jwk())
-        who = Access("jember/kpu-gate", "jember.kpu-gate", **self.access)
-
-        def dial(generation: int, version: MqttVersion) -> Line:
-            self.versions.append(version)
-            return Line(generation, version, who, Will(topics.status, hints.offline()), self.inbox, self.clock)
-
-        self.versions: list[str] = []
-        self.reasons: list[str] = []
-        self.codes: list[int] = []
-        self.in_flight: int = 0
-        self.uplink = Uplink(
-            settings, hints, self.journal, self.journal.cursors(), dial, self.inbox.put, random.Random(1)
-        )
-
-    def record_taps(self, count: int) -> None:
-        data = Checkin(method="button", officer=None, badge=None, verdict="accepted", assurance="none", reader=None)
-        sealed = []
-        for _ in range(count):
-            self.chain, event = self.chain.seal(Draft(subject="checkin", data=data), self.clock.now())
-            sealed.append(event)
-        self.journal.append(sealed, {}, self.uplink.known())
-
-    def work(self) -> None:
-        """One pass of the loop."""
-        try:
-            reading = self.inbox.get(timeout=0.02)
-        except queue.Empty:
-            pass
-        else:
-            assert isinstance(reading, Connected | Disconnected | Delivered)
-            if isinstance(reading, Disconnected):
-                self.reasons.append(reading.why)
-            if isinstance(reading, Delivered):
-                self.codes.append(reading.reason)
-            self.uplink.take(reading)
-        self.uplink.work(self.clock.now(), self.journal.newest(), dict)
-
-    def until(self, condition: Callable[[], object], within_s: float = 20.0) -> None:
-        def worked() -> object:
-            self.work()
-            return condition()
-
-        until(worked, within_s)
-
-    def until_delivered(self) -> None:
-        self.until(lambda: self.uplink.done == self.journal.newest())
-
-    def close(self) -> None:
-        self.uplink.close("test ends")
-        self.record.close()
-
-
-@contextmanager
-def sending(folder: Path, url: str, **link: Any) -> Iterator[Sending]:
-    access = link.pop("access", {})
-    with closing(Sending(folder / "state", {"brokers": [url], **link}, access)) as made:
-        yield made
+from device.hardware.clock import boot_id
+from device.link.line import Line
+from device.record.chain import jwk_public, verify
 
 
 @pytest.fixture
@@ -320,8 +225,6 @@ def test_the_window_is_what_the_broker_asks_for(tmp_path: Path) -> None:
 
 
 def test_a_password_that_is_asked_for_is_given(tmp_path: Path) -> None:
-    import subprocess
-
     passwords = tmp_path / "passwords"
     subprocess.run(["mosquitto_passwd", "-b", "-c", str(passwords), "jember/kpu-gate", "s3cret"], check=True)
     passwords.chmod(0o644)

@@ -317,7 +317,18 @@ def test_the_largest_number_a_chain_can_reach_is_read() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["a", "Signature", "signatur", "signature0", "signature\U0001f600", "signaturf", "zz", "\u20ac", "\ufb33"],
+    [
+        "a",
+        "Signature",
+        "signatur",
+        "signature0",
+        "signature\U0001f600",
+        "signaturb",
+        "signaturf",
+        "zz",
+        "\u20ac",
+        "\ufb33",
+    ],
 )
 def test_unknown_members_on_either_side_of_the_signature_are_kept_and_verified(name: str) -> None:
     event = signed(members_of({name: [1, {"x": None}]}))

@@ -9,11 +9,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from postkit import BOOT, CHAIN, SOURCE, blind, new_key, sealed_all, tapped
+from postkit import BOOT, CHAIN, SOURCE, acknowledged, began, blind, new_key, sealed_all, tapped
 
 from device.errors import NotRecorded, StateError
+from device.events import Door, Draft
 from device.record.chain import Chain, Head, Sealed
-from device.record.journal import CHECKPOINT_IDLE_BYTES, VERSION, ChainRow, Journal, Row
+from device.record.journal import CHECKPOINT_IDLE_BYTES, DONE, VERSION, ChainRow, Journal, Row, Sent
 
 KEY = new_key()
 
@@ -45,7 +46,7 @@ def taps(count: int, chain: Chain | None = None) -> tuple[Chain, list[Sealed]]:
 
 def test_a_new_journal_is_empty(tmp_path: Path) -> None:
     with opened(tmp_path) as journal:
-        assert (journal.newest(), journal.oldest(), journal.done()) == (0, 0, 0)
+        assert (journal.newest(), journal.oldest(), journal.cursors().get(DONE, 0)) == (0, 0, 0)
         assert (journal.rows(0, 10), list(journal.all_rows()), journal.chains()) == ([], [], [])
         assert (journal.snapshots(), journal.public_jwks()) == ({}, [])
 
@@ -53,12 +54,11 @@ def test_a_new_journal_is_empty(tmp_path: Path) -> None:
 def test_what_is_committed_is_there_after_a_restart_byte_for_byte(tmp_path: Path) -> None:
     _, events = taps(3)
     with opened(tmp_path) as journal:
-        assert journal.append(events, {"doors": "{}", "health": "1"}, 0, {"kid": "jwk"}) == 3
+        assert journal.append(events, {"doors": "{}", "health": "1"}, acknowledged(0)) == 3
     with opened(tmp_path) as journal:
         assert journal.rows(0, 10) == [Row(n, sealed.event) for n, sealed in enumerate(events, 1)]
         assert (journal.newest(), journal.oldest()) == (3, 1)
         assert journal.snapshots() == {"doors": "{}", "health": "1"}
-        assert journal.public_jwks() == ["jwk"]
         assert journal.chains() == [ChainRow(CHAIN, 0)]
 
 
@@ -72,35 +72,58 @@ def test_the_commit_is_a_durable_one(tmp_path: Path) -> None:
 def test_the_cursor_and_the_snapshots_are_those_of_the_last_commit(tmp_path: Path) -> None:
     with opened(tmp_path) as journal:
         chain, first = taps(2)
-        journal.append(first, {"doors": "old", "health": "kept"}, 0, {})
-        journal.append(taps(1, chain)[1], {"doors": "new"}, 2, {})
+        journal.append(first, {"doors": "old", "health": "kept"}, acknowledged(0))
+        journal.append(taps(1, chain)[1], {"doors": "new"}, acknowledged(2))
     with opened(tmp_path) as journal:
-        assert journal.done() == 2
+        assert journal.cursors().get(DONE, 0) == 2
         assert journal.snapshots() == {"doors": "new", "health": "kept"}
 
 
 def test_keys_are_named_newest_first_and_once(tmp_path: Path) -> None:
+    other = new_key()
     with opened(tmp_path) as journal:
-        chain, first = taps(1)
-        journal.append(first, {}, 0, {"a": "key a"})
-        chain, second = taps(1, chain)
-        journal.append(second, {}, 0, {"b": "key b"})
-        journal.append(taps(1, chain)[1], {}, 0, {"a": "key a again"})
-        assert journal.public_jwks() == ["key b", "key a"]
+        chain, events = sealed_all([began(KEY), tapped(), began(other), began(KEY)], KEY)
+        journal.append(events, {}, acknowledged(0))
+        journal.append(sealed_all([began(other)], KEY, chain)[1], {}, acknowledged(0))
+        assert journal.public_jwks() == [other.jwk().model_dump_json(), KEY.jwk().model_dump_json()]
+
+
+def test_an_alarm_is_open_until_a_commit_says_that_it_was_acknowledged(tmp_path: Path) -> None:
+    forced = Draft(subject="front", data=Door(door="front", change="forced", since=None))
+    with opened(tmp_path) as journal:
+        chain, events = sealed_all([tapped(), forced, tapped(), forced], KEY)
+        journal.append(events, {}, acknowledged(0))
+        assert journal.alarms() == [2, 4]
+        chain, events = sealed_all([tapped()], KEY, chain)
+        with files_limited_to(log_of(tmp_path)), pytest.raises(NotRecorded):
+            journal.append(events, {}, Sent({DONE: 4}, alarms=[2]))
+        assert journal.alarms() == [2, 4]
+        journal.append(events, {}, Sent({DONE: 4}, alarms=[2]))
+    with opened(tmp_path) as journal:
+        assert journal.alarms() == [4]
+
+
+def test_numbers_missing_between_kept_events_are_named_by_their_chain(tmp_path: Path) -> None:
+    with opened(tmp_path) as journal:
+        journal.append(taps(6)[1], {}, acknowledged(0))
+        journal.append(taps(5, Chain(SOURCE, BOOT, KEY, Head(BOOT)))[1], {}, acknowledged(0))
+        assert list(journal.holes()) == []
+        journal._database.execute("DELETE FROM events WHERE position IN (1, 3, 4, 8, 11)")
+        assert list(journal.holes()) == [(CHAIN, 3, 4), (BOOT, 2, 2)]
 
 
 def test_a_second_chain_begins_behind_the_first(tmp_path: Path) -> None:
     other = Chain(SOURCE, BOOT, KEY, Head(BOOT))
     with opened(tmp_path) as journal:
-        journal.append(taps(3)[1], {}, 0, {})
-        journal.append(taps(2, other)[1], {}, 0, {})
+        journal.append(taps(3)[1], {}, acknowledged(0))
+        journal.append(taps(2, other)[1], {}, acknowledged(0))
         assert journal.chains() == [ChainRow(BOOT, 3), ChainRow(CHAIN, 0)]
         assert [row.position for row in journal.rows(3, 10)] == [4, 5]
 
 
 def test_rows_begin_behind_a_position_and_are_no_more_than_asked_for(tmp_path: Path) -> None:
     with opened(tmp_path) as journal:
-        journal.append(taps(10)[1], {}, 0, {})
+        journal.append(taps(10)[1], {}, acknowledged(0))
         assert [row.position for row in journal.rows(4, 3)] == [5, 6, 7]
         assert [row.position for row in journal.rows(8, 3)] == [9, 10]
         assert journal.rows(10, 3) == []
@@ -110,18 +133,18 @@ def test_rows_begin_behind_a_position_and_are_no_more_than_asked_for(tmp_path: P
 def test_the_disk_is_full_nothing_of_the_commit_holds_and_the_next_one_works(tmp_path: Path) -> None:
     with opened(tmp_path) as journal:
         chain, first = taps(1)
-        journal.append(first, {"doors": "old"}, 0, {"a": "key a"})
+        journal.append(first, {"doors": "old"}, acknowledged(0))
         chain, second = taps(3, chain)
         for _attempt in range(3):
             with files_limited_to(log_of(tmp_path)), pytest.raises(NotRecorded) as refused:
-                journal.append(second, {"doors": "new"}, 1, {"b": "key b"})
+                journal.append(second, {"doors": "new"}, acknowledged(1))
             assert str(refused.value).startswith(f"{tmp_path / 'journal'}: ")
             assert str(refused.value).endswith("; make room or mend the disk")
-            assert (journal.newest(), journal.done()) == (1, 0)
-            assert (journal.snapshots(), journal.public_jwks()) == ({"doors": "old"}, ["key a"])
+            assert (journal.newest(), journal.cursors().get(DONE, 0)) == (1, 0)
+            assert (journal.snapshots(), journal.alarms()) == ({"doors": "old"}, [])
         with closing(Journal.read_only(tmp_path / "journal")) as beside:
             assert beside.newest() == 1
-        assert journal.append(second, {"doors": "new"}, 1, {"b": "key b"}) == 4
+        assert journal.append(second, {"doors": "new"}, acknowledged(1)) == 4
     with opened(tmp_path) as journal:
         assert [row.event for row in journal.all_rows()] == [sealed.event for sealed in first + second]
 
@@ -129,48 +152,65 @@ def test_the_disk_is_full_nothing_of_the_commit_holds_and_the_next_one_works(tmp
 def test_the_disk_fills_in_the_middle_of_a_large_commit_and_nothing_of_it_holds(tmp_path: Path) -> None:
     with opened(tmp_path) as journal:
         chain, first = taps(1)
-        journal.append(first, {}, 0, {})
+        journal.append(first, {}, acknowledged(0))
         many = sealed_all([blind("é" * 300)] * 400, KEY, chain)[1]
         with files_limited_to(log_of(tmp_path) + 100_000), pytest.raises(NotRecorded):
-            journal.append(many, {}, 0, {})
+            journal.append(many, {}, acknowledged(0))
         assert journal.newest() == 1
-        assert journal.append(many, {}, 0, {}) == 401
+        assert journal.append(many, {}, acknowledged(0)) == 401
 
 
 def test_a_commit_that_contradicts_the_journal_leaves_nothing_half_done(tmp_path: Path) -> None:
-    _, events = taps(2)
+    chain, events = taps(2)
     with opened(tmp_path) as journal:
-        journal.append(events, {}, 0, {})
+        journal.append(events, {}, acknowledged(0))
         with pytest.raises(NotRecorded, match="UNIQUE"):
-            journal.append(events, {"doors": "x"}, 1, {})
-        assert (journal.newest(), journal.snapshots(), journal.done()) == (2, {}, 0)
+            journal.append(events, {"doors": "x"}, acknowledged(1))
+        assert (journal.newest(), journal.snapshots(), journal.cursors().get(DONE, 0)) == (2, {}, 0)
+        assert journal.append(taps(1, chain)[1], {}, acknowledged(0)) == 3
+
+
+def test_a_database_at_its_largest_takes_nothing_of_a_commit_and_the_next_one_once_there_is_room(
+    tmp_path: Path,
+) -> None:
+    with opened(tmp_path) as journal:
+        chain, first = taps(1)
+        journal.append(first, {}, acknowledged(0))
+        (pages,) = journal._database.execute("PRAGMA page_count").fetchone()
+        journal._database.execute(f"PRAGMA max_page_count = {pages + 3}")
+        many = taps(100, chain)[1]
+        with pytest.raises(NotRecorded, match="full"):
+            journal.append(many, {}, acknowledged(0))
+        assert journal.newest() == 1
+        journal._database.execute("PRAGMA max_page_count = 100000")
+        assert journal.append(many, {}, acknowledged(0)) == 101
 
 
 def test_a_database_that_someone_else_locks_is_not_recorded_and_then_is(tmp_path: Path) -> None:
     with opened(tmp_path) as journal, closing(sqlite3.connect(tmp_path / "journal")) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(NotRecorded, match="locked"):
-            journal.append(taps(1)[1], {}, 0, {})
+            journal.append(taps(1)[1], {}, acknowledged(0))
         other.rollback()
-        assert journal.append(taps(1)[1], {}, 0, {}) == 1
+        assert journal.append(taps(1)[1], {}, acknowledged(0)) == 1
 
 
 def test_a_reader_beside_the_writer_sees_what_is_committed_and_cannot_write(tmp_path: Path) -> None:
     with opened(tmp_path) as journal, closing(Journal.read_only(tmp_path / "journal")) as beside:
-        journal.append(taps(2)[1], {"doors": "{}"}, 0, {})
+        journal.append(taps(2)[1], {"doors": "{}"}, acknowledged(0))
         assert (beside.newest(), beside.snapshots()) == (2, {"doors": "{}"})
         with pytest.raises(NotRecorded, match="readonly"):
-            beside.append(taps(1)[1], {}, 0, {})
+            beside.append(taps(1)[1], {}, acknowledged(0))
 
 
 def test_a_reader_that_takes_its_time_holds_up_no_commit_and_sees_one_moment(tmp_path: Path) -> None:
     with opened(tmp_path) as journal:
         chain, first = taps(2)
-        journal.append(first, {}, 0, {})
+        journal.append(first, {}, acknowledged(0))
         with closing(Journal.read_only(tmp_path / "journal")) as beside:
             rows = beside.all_rows()
             assert next(rows).position == 1
-            assert journal.append(taps(2, chain)[1], {}, 0, {}) == 4
+            assert journal.append(taps(2, chain)[1], {}, acknowledged(0)) == 4
 
 
 def test_no_journal_and_a_file_that_is_none_are_one_line_each(tmp_path: Path) -> None:
@@ -185,7 +225,7 @@ def test_no_journal_and_a_file_that_is_none_are_one_line_each(tmp_path: Path) ->
 
 def test_a_journal_of_a_newer_program_is_refused_by_both_ways_in_with_one_line(tmp_path: Path) -> None:
     with opened(tmp_path) as journal:
-        journal.append(taps(1)[1], {}, 0, {})
+        journal.append(taps(1)[1], {}, acknowledged(0))
         journal._database.execute(f"PRAGMA user_version = {VERSION + 1}")
     for way in (Journal.open, Journal.read_only):
         with pytest.raises(StateError) as refused:
@@ -202,7 +242,7 @@ def test_a_place_without_a_write_ahead_log_is_refused() -> None:
 
 def test_an_event_whose_kind_of_value_has_flipped_is_damage_and_no_crash(tmp_path: Path) -> None:
     with opened(tmp_path) as journal:
-        journal.append(taps(3)[1], {}, 0, {})
+        journal.append(taps(3)[1], {}, acknowledged(0))
         journal._database.execute("UPDATE events SET event = CAST(event AS TEXT) WHERE position = 2")
         assert journal.rows(2, 1)[0].position == 3
         with pytest.raises(sqlite3.DatabaseError):
@@ -227,12 +267,12 @@ def test_a_long_log_is_folded_into_the_database_at_an_idle_moment_and_a_short_on
     file = tmp_path / "journal"
     with opened(tmp_path) as journal:
         chain, events = sealed_all([blind("é" * 300)] * 200, KEY)
-        journal.append(events, {}, 0, {})
+        journal.append(events, {}, acknowledged(0))
         journal.checkpoint(idle=True)
         assert file.stat().st_size < 10_000
         while log_of(tmp_path) < 2 * CHECKPOINT_IDLE_BYTES:
             chain, events = sealed_all([blind("é" * 300)] * 2_000, KEY, chain)
-            journal.append(events, {}, 0, {})
+            journal.append(events, {}, acknowledged(0))
         journal.checkpoint(idle=False)
         assert file.stat().st_size < 10_000
         journal.checkpoint(idle=True)
@@ -244,7 +284,7 @@ def test_a_disk_too_full_to_fold_the_log_loses_nothing_and_kills_nobody(
 ) -> None:
     with opened(tmp_path) as journal:
         _, events = sealed_all([blind("é" * 300)] * (CHECKPOINT_IDLE_BYTES // 700), KEY)
-        journal.append(events, {}, 0, {})
+        journal.append(events, {}, acknowledged(0))
         with files_limited_to(100_000), caplog.at_level(logging.WARNING):
             journal.checkpoint(idle=True)
         assert "its write-ahead log stays long" in caplog.text

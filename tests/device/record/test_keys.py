@@ -91,9 +91,9 @@ def test_a_new_file_that_a_cut_left_behind_is_written_over_and_is_the_owners_alo
     leftover.write_bytes(b"half a key of an earlier start, and longer than a key is" * 9)
     leftover.chmod(0o666)
     signing_key(tmp_path / "signing.key")
-    assert signing_key(tmp_path / "signing.key").damaged is None
     assert mode(tmp_path / "signing.key") == 0o600
     assert not leftover.exists()
+    assert signing_key(tmp_path / "signing.key").damaged is None
 
 
 GOOD = pem(Ed25519PrivateKey.generate())

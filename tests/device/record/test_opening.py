@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from postkit import BOOT, LATER_BOOT, SOURCE, at, tapped
+from postkit import BOOT, LATER_BOOT, SOURCE, acknowledged, at, tapped
 
 from device.errors import StateError
+from device.events import Lost
 from device.readings import Trouble
 from device.record.chain import Chain, event_hash
-from device.record.journal import Journal, Row
+from device.record.journal import DONE, Journal, Row
 from device.record.opening import JOURNAL, SIGNING_KEY, SITE_KEY, VERIFIED_AT_OPEN, Record, open_record
 from device.record.verification import public_keys, verified
 
@@ -36,11 +37,9 @@ def opened(folder: Path, bootid: str = BOOT) -> Iterator[Record]:
 def works(record: Record, taps: int, done: int = 0) -> None:
     """One start of the post: the chain's first event where it has begun one, and some taps, each its own commit."""
     chain = record.chain
-    drafts = [*([record.began] if record.began else []), *[tapped()] * taps]
-    jwk = {record.key.kid: record.key.jwk().model_dump_json()}
-    for number, draft in enumerate(drafts):
+    for number, draft in enumerate([*record.began, *[tapped()] * taps]):
         chain, sealed = chain.seal(draft, at(100_000 + number))
-        record.journal.append([sealed], {"doors": "{}"}, done, jwk)
+        record.journal.append([sealed], {"doors": "{}"}, acknowledged(done))
 
 
 def night(folder: Path, taps: int = 100, done: int = 0) -> list[Row]:
@@ -65,8 +64,7 @@ def place_of(folder: Path, row: Row) -> int:
 
 
 def began(record: Record) -> dict[str, Any]:
-    assert record.began is not None
-    data: dict[str, Any] = record.began.data.model_dump()
+    data: dict[str, Any] = record.began[0].data.model_dump()
     return data
 
 
@@ -94,12 +92,12 @@ def test_the_first_start_begins_the_first_chain_with_a_key_of_its_own(tmp_path: 
 def test_the_second_start_goes_on_with_the_chain_where_it_was(tmp_path: Path) -> None:
     rows = night(tmp_path, taps=3)
     with opened(tmp_path) as record:
-        assert (record.began, record.troubles, record.same_boot) == (None, (), True)
+        assert (record.began, record.troubles, record.same_boot) == ((), (), True)
         assert (record.chain.head.seq, record.chain.head.hash) == (4, event_hash(rows[-1].event))
         works(record, 2)
         assert [row.position for row in all_verify(record.journal)] == [1, 2, 3, 4, 5, 6]
     with opened(tmp_path, LATER_BOOT) as record:
-        assert (record.began, record.same_boot) == (None, False)
+        assert (record.began, record.same_boot) == ((), False)
         assert record.chain.bootid == LATER_BOOT
 
 
@@ -152,7 +150,7 @@ def test_a_file_of_garbage_is_set_aside_and_a_new_chain_says_damaged(tmp_path: P
         assert (tmp_path / ASIDE).read_bytes() == garbage
         works(record, 2)
     with opened(tmp_path) as record:
-        assert (record.began, record.troubles, record.chain.head.seq) == (None, (), 3)
+        assert (record.began, record.troubles, record.chain.head.seq) == ((), (), 3)
 
 
 def test_a_newest_event_that_was_changed_is_noticed_and_all_before_it_saved_byte_for_byte(tmp_path: Path) -> None:
@@ -197,8 +195,13 @@ def test_pages_in_the_middle_are_destroyed_and_what_is_on_both_sides_is_saved(tm
         assert positions[-1] == 300
         assert 250 < len(kept) < 299
         assert positions == sorted(positions)
+        missing = sorted(set(range(1, 302)) - set(positions))
+        lost = [draft.data for draft in record.began[1:]]
+        assert all(isinstance(data, Lost) for data in lost)
+        named = [number for data in lost if isinstance(data, Lost) for number in range(data.from_, data.to + 1)]
+        assert named == missing[:-1]  # what came behind the newest one left, only headquarters can know
         works(record, 3)
-        assert len(all_verify(record.journal)) == len(kept) + 4
+        assert len(all_verify(record.journal)) == len(kept) + len(record.began) + 3
 
 
 def test_a_salvaged_journal_with_a_hole_among_its_newest_rows_opens_without_trouble_ever_after(
@@ -212,7 +215,7 @@ def test_a_salvaged_journal_with_a_hole_among_its_newest_rows_opens_without_trou
         works(record, 2)
     for _start in range(3):
         with opened(tmp_path) as record:
-            assert (record.began, record.troubles, record.chain.head.chain) == (None, (), chain)
+            assert (record.began, record.troubles, record.chain.head.chain) == ((), (), chain)
             works(record, 1)
     assert not (tmp_path / f"{JOURNAL}.damaged-2").exists()
 
@@ -222,14 +225,14 @@ def test_events_of_the_new_chain_are_not_taken_for_sent_where_the_lost_ones_were
     for row in rows[50:]:
         damage(tmp_path, place_of(tmp_path, row) + 300, 1)
     with opened(tmp_path) as record:
-        assert (record.journal.newest(), record.journal.done()) == (50, 50)
+        assert (record.journal.newest(), record.journal.cursors()[DONE]) == (50, 50)
 
 
 def test_the_cursor_survives_a_salvage_so_that_a_sent_backlog_is_not_sent_again(tmp_path: Path) -> None:
     rows = night(tmp_path, taps=60, done=40)
     damage(tmp_path, place_of(tmp_path, rows[-1]) + 300, 1)
     with opened(tmp_path) as record:
-        assert record.journal.done() == 40
+        assert record.journal.cursors()[DONE] == 40
 
 
 def test_a_row_whose_type_flipped_from_bytes_to_text_is_damage_and_no_crash(tmp_path: Path) -> None:
@@ -241,16 +244,17 @@ def test_a_row_whose_type_flipped_from_bytes_to_text_is_damage_and_no_crash(tmp_
         assert list(record.journal.all_rows()) == [*rows[:3], *rows[4:]]
 
 
-def test_a_text_that_is_no_longer_utf8_is_damage_and_no_crash(tmp_path: Path) -> None:
+@pytest.mark.parametrize("jwk", ["CAST(x'ff7b7d' AS TEXT)", "'nonsense'", "'{}'", "5"])
+def test_a_key_that_is_no_longer_utf8_or_no_jwk_is_damage_and_no_crash(tmp_path: Path, jwk: str) -> None:
     rows = night(tmp_path, taps=5)
     with closing(sqlite3.connect(tmp_path / JOURNAL)) as database, database:
-        database.execute("UPDATE keys SET jwk = CAST(x'ff7b7d' AS TEXT)")
+        database.execute("UPDATE keys SET jwk = " + jwk)
     with opened(tmp_path) as record:
         assert troubles(record) == [Trouble.JOURNAL]
         assert list(record.journal.all_rows()) == rows
 
 
-@pytest.mark.parametrize("table", ["snapshots", "cursors", "chains", "keys"])
+@pytest.mark.parametrize("table", ["snapshots", "cursors", "chains", "keys", "alarms"])
 def test_a_destroyed_page_of_any_table_is_noticed_at_the_start_and_the_events_saved(
     tmp_path: Path, table: str
 ) -> None:
@@ -299,7 +303,7 @@ def test_a_damaged_signing_key_begins_a_new_chain_that_names_the_old_head(tmp_pa
         assert len(all_verify(record.journal)) == 6
         assert len(record.journal.public_jwks()) == 2
     with opened(tmp_path) as record:
-        assert (record.began, record.troubles) == (None, ())
+        assert (record.began, record.troubles) == ((), ())
 
 
 def test_a_signing_key_that_is_gone_begins_a_new_chain_too(tmp_path: Path) -> None:
@@ -332,7 +336,7 @@ def test_a_damaged_site_key_is_no_reason_for_a_new_chain(tmp_path: Path) -> None
     night(tmp_path, taps=3)
     (tmp_path / SITE_KEY).write_bytes(b"")
     with opened(tmp_path) as record:
-        assert (troubles(record), record.began) == ([Trouble.SITE_KEY], None)
+        assert (troubles(record), record.began) == ([Trouble.SITE_KEY], ())
 
 
 # Trouble around a sound journal.
@@ -341,7 +345,7 @@ def test_a_damaged_site_key_is_no_reason_for_a_new_chain(tmp_path: Path) -> None
 def sound(folder: Path, rows: list[Row]) -> None:
     assert not list(folder.glob("*.damaged-*"))
     with opened(folder) as record:
-        assert (record.began, record.troubles) == (None, ())
+        assert (record.began, record.troubles) == ((), ())
         assert list(record.journal.all_rows()) == rows
 
 

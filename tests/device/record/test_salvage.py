@@ -4,10 +4,10 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from postkit import BOOT, SOURCE, began, new_key, sealed_all, tapped
+from postkit import BOOT, SOURCE, acknowledged, began, new_key, sealed_all, tapped
 
 from device.record.chain import Chain, Head, Sealed
-from device.record.journal import ChainRow, Journal, Row
+from device.record.journal import DONE, ChainRow, Journal, Row
 from device.record.keys import SigningKey
 from device.record.salvage import salvage
 
@@ -19,7 +19,7 @@ def journal_of(
 ) -> list[Row]:
     with closing(Journal.open(file)) as journal:
         for events in commits:
-            journal.append(events, {}, done, {key.kid: key.jwk().model_dump_json() for key in keys})
+            journal.append(events, {}, acknowledged(done))
         return list(journal.all_rows())
 
 
@@ -42,7 +42,7 @@ def test_a_sound_journal_is_saved_whole_with_cursor_chains_and_keys(tmp_path: Pa
     with closing(salvaged(tmp_path)) as fresh:
         assert list(fresh.all_rows()) == rows
         assert fresh.chains() == [ChainRow(BOOT, 3), ChainRow(first[0].head.chain, 0)]
-        assert fresh.done() == 4
+        assert fresh.cursors()[DONE] == 4
         assert fresh.public_jwks() == [KEY.jwk().model_dump_json()]
 
 
@@ -87,21 +87,21 @@ def test_a_cursor_beyond_what_was_saved_falls_back_to_the_last_saved_row(tmp_pat
     journal_of(tmp_path / "old", sealed_all([began(KEY), *[tapped()] * 5], KEY)[1], done=6)
     changed(tmp_path / "old", "DELETE FROM events WHERE position > 3")
     with closing(salvaged(tmp_path)) as fresh:
-        assert fresh.done() == 3
+        assert fresh.cursors()[DONE] == 3
 
 
 def test_nothing_of_garbage_is_saved_and_the_new_journal_works(tmp_path: Path) -> None:
     (tmp_path / "old").write_bytes(b"garbage" * 1_000)
     with closing(salvaged(tmp_path)) as fresh:
-        assert (fresh.newest(), fresh.done(), fresh.chains(), fresh.public_jwks()) == (0, 0, [], [])
-        assert fresh.append(sealed_all([began(KEY)], KEY)[1], {}, 0, {}) == 1
+        assert (fresh.newest(), fresh.cursors()[DONE], fresh.chains(), fresh.public_jwks()) == (0, 0, [], [])
+        assert fresh.append(sealed_all([began(KEY)], KEY)[1], {}, acknowledged(0)) == 1
 
 
 def test_a_lost_cursor_sends_everything_again_rather_than_nothing(tmp_path: Path) -> None:
     journal_of(tmp_path / "old", sealed_all([began(KEY), tapped()], KEY)[1], done=2)
     changed(tmp_path / "old", "DROP TABLE cursors")
     with closing(salvaged(tmp_path)) as fresh:
-        assert (fresh.newest(), fresh.done()) == (2, 0)
+        assert (fresh.newest(), fresh.cursors()[DONE]) == (2, 0)
 
 
 def test_the_damaged_journal_itself_is_only_read(tmp_path: Path) -> None:

@@ -1,0 +1,86 @@
+"""What status, state, identity and replies look like, as models: for the schemas, and for tests of what writes them."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from device.events import Jwk, Name, Seq, Sha256, Text, Time, Uuid
+from device.readings import ClockState
+
+
+class Payload(BaseModel):
+    """Base: exactly these members. One whose default is None may be absent."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Online(Payload):
+    """``status`` while the post is connected; ``since`` is when it connected."""
+
+    online: Literal[True]
+    bootid: Uuid
+    since: Time
+    firmware: Text
+    protocol: Literal[1]
+
+
+class Offline(Payload):
+    """``status`` as the last will; a clean stop adds why."""
+
+    online: Literal[False]
+    bootid: Uuid
+    why: Text | None = None
+
+
+Status = Online | Offline
+
+
+class StatedChain(Payload):
+    """How far a chain goes."""
+
+    chain: Uuid
+    seq: Seq = Field(description="its newest event")
+    hash: Sha256 = Field(description="that event's SHA-256")
+    first: Seq = Field(description="the oldest number that the post still keeps")
+    sent: int = Field(ge=0, description="every number up to this one was acknowledged by a broker")
+
+
+class State(Payload):
+    """``state``: what holds now, and every chain of the journal, newest first."""
+
+    time: Time
+    chains: tuple[StatedChain, ...]
+    blind: dict[str, Time] = Field(description="each part that cannot see, and since when")
+    clock: ClockState | None = Field(description="null before the post could record anything")
+    doors: dict[Name, Literal["open", "closed"]]
+    bytes: dict[str, int] = Field(
+        description="MQTT bytes published since midnight UTC or the program's start, by what they were for"
+    )
+    refused: Text | None = Field(default=None, description="why the broker takes no events now")
+
+
+class Identity(Payload):
+    """``identity``: a JWK Set (RFC 7517), the signing key first, past keys kept."""
+
+    keys: Annotated[tuple[Jwk, ...], Field(min_length=1)]
+
+
+class ReplayDone(Payload):
+    """``reply/{id}`` to a replay: every event that was asked for and is there was acknowledged by the broker."""
+
+    id: Uuid
+    ok: Literal[True]
+    sent: Annotated[int, Field(ge=0, le=1000)]
+    missing: tuple[tuple[Seq, Seq], ...] = Field(description="runs of numbers that the post does not have")
+    next: Seq | None = Field(description="where the next page begins; null if there is none")
+
+
+class Refusal(Payload):
+    """``reply/{id}`` to an order that was not obeyed."""
+
+    id: Uuid
+    ok: Literal[False]
+    error: Text
+
+
+Reply = ReplayDone | Refusal

@@ -1,0 +1,187 @@
+"""The words of the command line."""
+
+import argparse
+import re
+from collections.abc import Callable
+from datetime import UTC
+from pathlib import Path
+
+from device.events import MAX_SAFE_INTEGER
+from recorder import commands
+from recorder.alarms import alarms
+from recorder.importing import import_journal
+from recorder.notes import note
+from recorder.patrols import patrols, zone
+from recorder.silence import list_absent
+
+Command = Callable[[argparse.Namespace], int]
+
+_EPILOG = """exit codes:
+  0  run: stopped by a signal. verify, gaps: everything that was sent is here, whole and verified;
+     what still waits at the post, what it signed as lost for good, and what it had removed before this
+     recorder came, is named and is no fault. findings, absent: none. import: nothing refused or damaged.
+     replay: the post has sent all that was asked for
+  1  verify, gaps: something is missing, held or wrong. findings, absent: there are some. import: something was
+     refused, or the journal is damaged. replay: refused, no reply, or something is missing there.
+     run: ended by an error; start it again, nothing acknowledged is lost
+  2  usage, or a store that cannot be used
+"""
+
+_SOURCE = re.compile(r"/[A-Za-z0-9_-]{1,32}/[a-z0-9-]{1,32}/[a-z0-9-]{1,32}")
+_CHAIN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_DURATION = re.compile(r"([0-9]{1,6})(s|m|h|d)")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def parser(run: Command, replay: Command) -> argparse.ArgumentParser:
+    """All commands; ``run`` and ``replay`` are those that talk to a broker."""
+    top = argparse.ArgumentParser(
+        "guardpost-recorder",
+        description="Subscribes to guard posts, verifies and stores their events, and names what is missing.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.set_defaults(started=False)
+    words = top.add_subparsers(required=True, metavar="COMMAND")
+    store = argparse.ArgumentParser(add_help=False)
+    store.add_argument("--store", type=Path, required=True, metavar="FILE", help="the recorder's SQLite file")
+    query = argparse.ArgumentParser(add_help=False, parents=[store])
+    query.add_argument("--json", action="store_true", help="for programs")
+    broker = _broker()
+    _add_run(
+        words.add_parser("run", parents=[store, broker], help="listen to a broker and record, until a signal"), run
+    )
+    _add_questions(words, store, query)
+    _add_acts(words, store, query)
+    _add_replay(words.add_parser("replay", parents=[broker], help="ask a post to send numbers again"), replay)
+    return top
+
+
+def _broker() -> argparse.ArgumentParser:
+    line = argparse.ArgumentParser(add_help=False)
+    line.add_argument("--broker", required=True, metavar="URL", help="mqtt://[user@]host[:port] or mqtts://...")
+    line.add_argument("--password-file", type=Path, metavar="FILE", help="its first line is the user's password")
+    line.add_argument("--ca", type=Path, metavar="FILE", help="PEM of the broker's CA; default: the system's")
+    line.add_argument("--protocol", choices=("auto", "5", "3.1.1"), default="auto", help="MQTT (%(default)s)")
+    return line
+
+
+def _add_run(run: argparse.ArgumentParser, command: Command) -> None:
+    run.add_argument("--root", type=_root, default="guardpost", help="first topic level (%(default)s)")
+    run.add_argument("--client-id", default="guardpost-recorder", help="its session at the broker (%(default)s)")
+    run.add_argument(
+        "--no-receipts", dest="receipts", action="store_false", help="for every recorder of a fleet but one"
+    )
+    run.add_argument(
+        "--absent-after", type=_duration, metavar="TIME", help="log posts that are silent for so long: 90s, 15m, 2h"
+    )
+    run.add_argument(
+        "--absent-topic",
+        type=_topic,
+        metavar="TOPIC",
+        help="publish them there too: JSON of source and since, and until",
+    )
+    run.set_defaults(command=command)
+
+
+def _add_questions(
+    words: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    store: argparse.ArgumentParser,
+    query: argparse.ArgumentParser,
+) -> None:
+    verify = words.add_parser("verify", parents=[query], help="verify every stored byte again, from scratch")
+    verify.set_defaults(command=commands.verify)
+    gaps = words.add_parser("gaps", parents=[query], help="what is missing, by number")
+    gaps.set_defaults(command=commands.gaps)
+    findings = words.add_parser("findings", parents=[query], help="what was found wrong")
+    findings.add_argument("--all", action="store_true", help="settled ones too")
+    findings.set_defaults(command=commands.findings)
+    seen = words.add_parser("alarms", parents=[query], help="urgent copies of events, as they came")
+    seen.add_argument("--source", type=_source, help="one post, as /guardpost/site/post")
+    seen.set_defaults(command=alarms)
+    absent = words.add_parser("absent", parents=[query], help="posts that are silent")
+    absent.add_argument("--after", type=_duration, required=True, metavar="TIME", help="for so long: 90s, 15m, 2h")
+    absent.set_defaults(command=list_absent)
+    taps = words.add_parser("patrols", parents=[query], help="who tapped where and when")
+    taps.add_argument("--csv", action="store_true", help="for spreadsheets; cells never begin a formula")
+    taps.add_argument("--source", type=_source, help="one post, as /guardpost/site/post")
+    taps.add_argument("--officer", help="one officer's id")
+    taps.add_argument("--since", metavar="TIME", help="from this time on: 2026-11-23 or 2026-11-23T18:00")
+    taps.add_argument("--until", metavar="TIME", help="before this time")
+    taps.add_argument("--timezone", type=zone, default=UTC, metavar="ZONE", help="of times shown and asked (UTC)")
+    taps.set_defaults(command=patrols)
+    export = words.add_parser("export", parents=[store], help="verified events as JSON lines of the exact bytes")
+    export.add_argument("--source", type=_source, help="one post, as /guardpost/site/post")
+    export.add_argument("--chain", type=_chain, help="one chain, by its id")
+    export.add_argument("--notes", action="store_true", help='lines of {"event": the bytes, "notes": [...]}')
+    export.set_defaults(command=commands.export)
+
+
+def _add_acts(
+    words: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    store: argparse.ArgumentParser,
+    query: argparse.ArgumentParser,
+) -> None:
+    trust = words.add_parser("trust", parents=[query], help="accept a post's new key that no event announced")
+    trust.add_argument("source", metavar="SOURCE", help="/guardpost/site/post")
+    trust.add_argument("kid", metavar="KID", help="the key's id, 16 hex digits; compare it with the post's own")
+    trust.set_defaults(command=commands.trust)
+    beside = words.add_parser("note", parents=[store], help="write a correction beside an event, never over it")
+    beside.add_argument("event", metavar="EVENT", help="<chain>/<seq>")
+    beside.add_argument("text", metavar="TEXT", help="what there is to say")
+    beside.add_argument("--by", required=True, metavar="NAME", help="who says it")
+    beside.set_defaults(command=note)
+    card = words.add_parser("import", parents=[query], help="take in the journal of a dead post's card")
+    card.add_argument("journal", type=Path, metavar="JOURNAL", help="its journal.sqlite3; it is only read")
+    card.add_argument(
+        "--trust-first", action="store_true", help="if the post was never heard of: believe the keys in its journal"
+    )
+    card.set_defaults(command=import_journal)
+
+
+def _add_replay(replay: argparse.ArgumentParser, command: Command) -> None:
+    replay.add_argument("source", type=_source, metavar="SOURCE", help="/guardpost/site/post")
+    replay.add_argument("chain", type=_chain, metavar="CHAIN", help="the chain's id")
+    replay.add_argument("first", type=_number, metavar="FROM", help="the first number")
+    replay.add_argument("last", type=_number, metavar="TO", help="the last number")
+    replay.add_argument(
+        "--within", type=_duration, default=300, metavar="TIME", help="an order and its reply live so long (5m)"
+    )
+    replay.set_defaults(command=command)
+
+
+def _root(text: str) -> str:
+    if not text.isascii() or not text.replace("-", "").replace("_", "").isalnum() or len(text) > 32:
+        raise argparse.ArgumentTypeError("one topic level of letters, digits, - and _")
+    return text
+
+
+def _source(text: str) -> str:
+    if not _SOURCE.fullmatch(text):
+        raise argparse.ArgumentTypeError("write it as /guardpost/site/post")
+    return text
+
+
+def _chain(text: str) -> str:
+    if not _CHAIN.fullmatch(text):
+        raise argparse.ArgumentTypeError("a chain's id is a UUID in lower case")
+    return text
+
+
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:17]) <= MAX_SAFE_INTEGER:
+        raise argparse.ArgumentTypeError("an event's number, from 1 on")
+    return int(text)
+
+
+def _duration(text: str) -> float:
+    found = _DURATION.fullmatch(text)
+    if not found or not 1 <= int(found[1]) * _SECONDS[found[2]] <= 366 * 86400:
+        raise argparse.ArgumentTypeError("write it as 90s, 15m, 2h or 1d")
+    return float(int(found[1]) * _SECONDS[found[2]])
+
+
+def _topic(text: str) -> str:
+    if not text.isprintable() or not 1 <= len(text) <= 200 or set(text) & set("+#") or text[0] == "$":
+        raise argparse.ArgumentTypeError("a topic to publish on, without + or #")
+    return text

@@ -1,0 +1,216 @@
+"""Plays one history with real processes: a post, Mosquitto, a recorder, a foreign listener, a bad line."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from brokers import Listener, Mosquitto
+from posts import BASE, SimPost
+from proxy import Proxy, port_to_keep
+from waiting import until
+
+from device.record.journal import Journal
+from device.record.opening import JOURNAL
+from faults.checker import Evidence
+from faults.history import (
+    MOST_TAPS,
+    BrokerKind,
+    Force,
+    Heal,
+    History,
+    Kill,
+    Revive,
+    Spoil,
+    Step,
+    Tap,
+    Walk,
+    Who,
+)
+from recorder.errors import StoreError
+from recorder.store import Store
+from recorder.verifying import verify_store
+from simulator.errors import ControlError
+
+HEALED_WITHIN_S = 120.0
+_LOOK_EVERY_S = 0.1
+_BROKERS: dict[BrokerKind, tuple[bool, tuple[str, ...]]] = {
+    "forgetful": (False, ()),
+    "persistent": (True, ()),
+    "saving": (True, ("autosave_interval 1",)),
+}
+_LINK = 'keepalive = "5s"\nreceipt_timeout = "1s"\nstate_every = "5s"\nprotocol = "{protocol}"'
+_DOORS = 'forced_without_checkin = "1ms"\n[[door]]\nname = "side"\npin = 18'
+
+
+@dataclass
+class House:
+    """Everything of one round, on loopback, in one folder."""
+
+    folder: Path
+    history: History
+    answers: dict[int, str | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True)
+        persistent, lines = _BROKERS[self.history.broker]
+        self.broker = Mosquitto(
+            self.folder / "mosquitto", port_to_keep(), ("allow_anonymous true", *lines), persistent
+        )
+        self.store = self.folder / "recorder.db"
+        self.listeners: list[Listener] = []
+        self.recorder: subprocess.Popen[bytes] | None = None
+        self.kills: dict[Who, threading.Thread] = {}
+        self.proxy = Proxy(self.broker.port)
+        self.post = SimPost(
+            self.folder / "post",
+            [self.proxy.url],
+            link=_LINK.format(protocol=self.history.protocol),
+            door=_DOORS,
+            officers=MOST_TAPS,
+        )
+
+    def open(self) -> None:
+        self._start_broker()
+        self._start_recorder()
+        self.post.start()
+
+    def play(self, step: Step) -> None:
+        match step:
+            case Tap(officer=officer):
+                self.answers[officer] = self._do(lambda: self.post.tap(officer))
+            case Force():
+                self._do(lambda: self.post.do("open front") + self.post.do("close front"))
+            case Walk():
+                self._do(lambda: self.post.do("open side") + self.post.do("close side"))
+            case Kill(who=who, after_ms=after_ms):
+                self.kills[who] = threading.Timer(after_ms / 1000, self._kill, [who])
+                self.kills[who].start()
+            case Revive(who=who):
+                self._revive(who)
+            case Spoil(fault=fault, amount=amount):
+                self._spoil(fault, amount)
+            case Heal():
+                self.proxy.heal()
+
+    def heal(self) -> None:
+        """Everything runs, and the line is good; the post stands idle until the recorder has its journal."""
+        for who in list(self.kills):
+            self._revive(who)
+        self.proxy.heal()
+
+    def evidence(self) -> Evidence:
+        """Once the recorder has all, or has not got it in time."""
+        try:
+            until(self._all_there, HEALED_WITHIN_S, "the whole journal at the recorder", _LOOK_EVERY_S)
+        except AssertionError as late:
+            print(f"{self.folder}: {late}", file=sys.stderr)
+        journal, stored, journal_after = self._journal(), self._stored(), self._journal()
+        with Store.read(self.store) as store:
+            flaws = [verdict.words for verdict in verify_store(store) if not verdict.good]
+        return Evidence(self.answers, journal, stored, journal_after, self._alarms(), flaws)
+
+    def close(self) -> None:
+        with ExitStack() as stack:
+            stack.callback(self.proxy.stop)
+            for listener in self.listeners:
+                stack.callback(listener.close)
+            stack.callback(self.broker.stop)
+            stack.callback(self._end, self.recorder)
+            stack.callback(self._end, self.post.process)
+            for kill in self.kills.values():
+                kill.join()
+
+    # The parts
+
+    def _do(self, what: Callable[[], str]) -> str | None:
+        try:
+            return what()
+        except ControlError:
+            return None  # the post died meanwhile
+
+    def _kill(self, who: Who) -> None:
+        if who == "broker":
+            self.broker.stop(signal.SIGKILL)
+            return
+        process = self.post.process if who == "post" else self.recorder
+        assert process is not None
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait(10)
+
+    def _revive(self, who: Who) -> None:
+        self.kills.pop(who).join()
+        if who == "broker":
+            self._start_broker()
+        elif who == "recorder":
+            self._start_recorder()
+        else:
+            self.post.start()
+
+    def _start_broker(self) -> None:
+        """The foreign listener is the first that comes, so that no alarm passes it by."""
+        with self.proxy.shut():
+            self.broker.start()
+            topics = [f"{BASE}/alarm/#", *(["guardpost/#"] if self.history.all_heard else [])]
+            self.listeners += [Listener(self.broker.port, topic) for topic in topics]
+
+    def _start_recorder(self) -> None:
+        command = [sys.executable, "-m", "recorder", "run", "--broker", self.broker.url, "--store", str(self.store)]
+        with (self.folder / "recorder.log").open("ab") as log:
+            self.recorder = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def _spoil(self, fault: str, amount: int) -> None:
+        match fault:
+            case "slow":
+                self.proxy.be(rate=float(amount))
+            case "cut fin" | "cut rst":
+                self.proxy.cut("fin" if fault == "cut fin" else "rst")
+            case "refuse" | "hang up":
+                self.proxy.be(calls=fault)
+                self.proxy.cut()
+            case "half-open":
+                self.proxy.be(deaf=True)
+            case "mid-packet":
+                self.proxy.be(close_after=amount)
+            case "delayed pubacks":
+                self.proxy.be(puback_s=amount / 1000)
+            case "swallowed pubacks":
+                self.proxy.be(swallow=True)
+            case "doubled pubacks":
+                self.proxy.be(twice=True)
+            case "unknown puback":
+                self.proxy.say(b"\x40\x02\xfe\xfe")
+            case _:
+                raise ValueError(fault)
+
+    def _end(self, process: subprocess.Popen[bytes] | None) -> None:
+        if process is not None and process.poll() is None:
+            process.kill()
+            process.wait(10)
+
+    # What is there
+
+    def _all_there(self) -> bool:
+        journal = self._journal()
+        try:
+            with Store.read(self.store) as store:
+                stored = store.number("SELECT count(*) FROM event WHERE verified")
+        except StoreError:
+            return False  # the recorder has not made it yet
+        return stored >= len(journal) and {row for row in journal if b'"change":"forced"' in row} <= self._alarms()
+
+    def _journal(self) -> list[bytes]:
+        with closing(Journal.read_only(self.post.state / JOURNAL)) as journal:
+            return [row.event for row in journal.all_rows()]
+
+    def _stored(self) -> list[bytes]:
+        with Store.read(self.store) as store, store.snapshot():
+            return [bytes(row["payload"]) for row in store.rows("SELECT payload FROM event ORDER BY chain, seq")]
+
+    def _alarms(self) -> set[bytes]:
+        return {heard.payload for listener in self.listeners for heard in listener.of("alarm/")}

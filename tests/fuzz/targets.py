@@ -1,0 +1,153 @@
+"""The parsers, each as a function of bytes that raises nothing but what its caller is told to expect."""
+
+import json
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from fuzz.mutation import mutated
+from fuzz.seeds import CONFIGS, EVENTS, KEY, MESSAGES, ORDERS, RECEIPTS, ROSTERS, ROWS, TOPICS, resigned
+from postkit import BOOT, CHAIN, SOURCE, at
+
+from device.config import parse
+from device.errors import ChainError, ConfigError, Unreadable
+from device.events import MAX_EVENT_BYTES, Envelope
+from device.link.orders import read_order
+from device.link.receipts import judge, read_receipt
+from device.problems import parse_toml, validated
+from device.readings import Arrived, Asked, Misasked
+from device.record.chain import Chain, Head, event_hash, follow, read, verify
+from device.rules.orders import OrdersRule
+from device.rules.roster import Roster, RosterFile
+from recorder.intake import Cleared, Event, Identity, Message, Refused, Report, sort
+
+FILE = Path("fuzzed.toml")
+_ZONE = ZoneInfo("Asia/Jakarta")
+_LINK = Chain(SOURCE, BOOT, KEY, Head(CHAIN))
+_ORDERS = OrdersRule()
+
+
+@dataclass(frozen=True)
+class Target:
+    """One parser. ``seeds``: valid inputs. ``bend``: a structured mutation of one of them."""
+
+    name: str
+    run: Callable[[bytes], None]
+    seeds: Sequence[bytes]
+    bend: Callable[[bytes, random.Random], bytes] = mutated
+
+
+def chain(data: bytes) -> None:
+    """``device.record.chain``: read, verify, follow."""
+    try:
+        envelope = read(data)
+        assert isinstance(envelope, Envelope) and len(data) <= MAX_EVENT_BYTES
+        assert verify(data, KEY.public) == envelope
+        follow(Head(CHAIN, envelope.seq - 1, envelope.prev), envelope, data)
+    except ChainError as error:
+        assert str(error).isprintable() and len(str(error)) < 500, error
+
+
+def order(data: bytes) -> None:
+    """``device.link.orders`` and what its words become: an event that can be sealed."""
+    name, payload = _split(data)
+    asked = read_order(name, Arrived(at(), 1, 2, f"{TOPICS.base}/order/{name}", payload, False))
+    assert isinstance(asked, Asked | Misasked) and asked.ack == (1, 2)
+    step = _ORDERS.step(_ORDERS.initial, asked, at())
+    assert len(step.drafts) == 1
+    for draft in step.drafts:
+        _, sealed = _LINK.seal(draft, at())
+        read(sealed.event)
+
+
+def receipt(data: bytes) -> None:
+    """``device.link.receipts``: read and judged against a journal."""
+    try:
+        found = read_receipt(data)
+    except Unreadable as error:
+        assert len(str(error)) < 500, error
+        return
+    judge(found, ROWS)
+
+
+def roster(data: bytes) -> None:
+    """``device.roster_file`` without the file, and the index made of it."""
+    try:
+        parsed = validated(RosterFile, parse_toml(data, FILE), FILE)
+    except ConfigError as error:
+        _lines(error)
+        return
+    made = Roster.of(parsed.officer, bytes(32), _ZONE)
+    assert len(made.passes) == sum(len(officer.badges) for officer in parsed.officer)
+
+
+def config(data: bytes) -> None:
+    """``device.config``."""
+    try:
+        parsed = parse(parse_toml(data, FILE), FILE)
+    except ConfigError as error:
+        _lines(error)
+        return
+    assert parsed.source.count("/") == 3
+    assert parsed.timezone is not None
+
+
+def intake(data: bytes) -> None:
+    """``recorder.intake``: a message sorted by its topic and bytes."""
+    topic, payload = _split(data)
+    arrival = sort(Message(topic, payload, 1), "guardpost")
+    if isinstance(arrival, Event):
+        assert arrival.payload == payload and arrival.hash == event_hash(payload)
+    else:
+        assert isinstance(arrival, Identity | Report | Refused | Cleared)
+        json.dumps(arrival.why if isinstance(arrival, Refused) else "").encode()
+
+
+def _lines(error: ConfigError) -> None:
+    """Every mistake is one line that names the file."""
+    for line in str(error).splitlines():
+        assert line.startswith(f"{FILE}: ") and line.isprintable(), line
+
+
+def _split(data: bytes) -> tuple[str, bytes]:
+    """A topic before the first line break, a payload behind it."""
+    topic, _, payload = data.partition(b"\n")
+    return topic.decode("utf-8", "replace"), payload
+
+
+def _bent_event(seed: bytes, chance: random.Random) -> bytes:
+    """Half of them are signed again, so that more than the signature is looked at."""
+    bent = mutated(seed, chance)
+    return resigned(bent) if chance.random() < 0.5 else bent
+
+
+def _bent_message(seed: bytes, chance: random.Random) -> bytes:
+    topic, payload = _bent_topic(seed, chance)
+    return topic + b"\n" + _bent_event(payload, chance)
+
+
+def _bent_order(seed: bytes, chance: random.Random) -> bytes:
+    topic, payload = _bent_topic(seed, chance)
+    return topic + b"\n" + mutated(payload, chance)
+
+
+def _bent_topic(seed: bytes, chance: random.Random) -> tuple[bytes, bytes]:
+    topic, _, payload = seed.partition(b"\n")
+    return mutated(topic, chance).replace(b"\n", b"") if chance.random() < 0.2 else topic, payload
+
+
+_ORDER_SEEDS = [b"replay\n" + payload for payload in ORDERS] + [b"identify\n" + ORDERS[0]]
+_MESSAGE_SEEDS = [topic.encode() + b"\n" + payload for topic, payload in MESSAGES]
+TARGETS = {
+    target.name: target
+    for target in (
+        Target("chain", chain, EVENTS, _bent_event),
+        Target("order", order, _ORDER_SEEDS, _bent_order),
+        Target("receipt", receipt, RECEIPTS),
+        Target("roster", roster, ROSTERS),
+        Target("config", config, CONFIGS),
+        Target("intake", intake, _MESSAGE_SEEDS, _bent_message),
+    )
+}
