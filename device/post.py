@@ -5,7 +5,7 @@ import logging
 import queue
 import uuid
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -96,8 +96,11 @@ class Post:
             batch = self._wait()
             self.turn(batch)
             why = next((reading.why for reading in batch if isinstance(reading, StopRequested | Crashed)), why)
-        self._drain()
-        self._link.close(why)
+        until_ms = self._clock.now().uptime_ms + STOP_WITHIN_MS
+        self._drain(until_ms, lambda: self._link.done >= self._newest)
+        self._link.say_goodbye(why, self._clock.now())
+        self._drain(until_ms, lambda: self._link.quiet)
+        self._link.close()
         return self._exit
 
     def turn(self, batch: Sequence[Reading]) -> None:
@@ -218,8 +221,7 @@ class Post:
             held.update(seat.holds())
         return held
 
-    def _drain(self) -> None:
-        """Give the broker a moment to acknowledge the last events."""
-        until_ms = self._clock.now().uptime_ms + STOP_WITHIN_MS
-        while self._link.up and self._link.done < self._newest and self._clock.now().uptime_ms < until_ms:
+    def _drain(self, until_ms: int, done: Callable[[], bool]) -> None:
+        """Give the broker a moment to acknowledge the last messages."""
+        while self._link.up and not done() and self._clock.now().uptime_ms < until_ms:
             self.turn(self._wait())

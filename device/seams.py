@@ -82,6 +82,15 @@ class Link(Protocol):
         """Uptime in milliseconds at which ``work`` has something to do without a reading."""
         ...
 
-    def close(self, why: str) -> None:
-        """Say that the post stops, and disconnect."""
+    @property
+    def quiet(self) -> bool:
+        """Nothing waits for an acknowledgement."""
+        ...
+
+    def say_goodbye(self, why: str, now: Instant) -> None:
+        """Tell that the post stops."""
+        ...
+
+    def close(self) -> None:
+        """Disconnect."""
         ...

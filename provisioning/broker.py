@@ -42,10 +42,12 @@ max_queued_messages 100000
 _RULES = """\
 # Who may do what, for Mosquitto, written by guardpost-provision. What no line allows is refused.
 
-# The recorder hears everything. Of all that posts listen to it may write receipts alone.
+# The recorder hears everything. Of all that posts listen to it may write receipts, and orders, since it asks for
+# what it lacks.
 user {recorder}
 topic read {root}/#
 topic write {root}/+/+/receipt
+topic write {root}/+/+/order/#
 
 # Headquarters hears everything, gives orders and hands out rosters.
 user {headquarters}

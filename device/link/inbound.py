@@ -78,17 +78,13 @@ class Receipts:
 
     def _send_again(self, stored: Stored, now_ms: int) -> None:
         """Rows that a broker took long ago and headquarters has not: at most ``UNRECEIPTED_ROWS`` of them."""
-        self.acknowledged.forget(min(self.positions.values()))
+        self.acknowledged.forget(max(self.positions.values()))
         if self.sender.again_waiting:
             return
         last = self._last(stored.chain)
         rows = self.rows.rows(stored.position, UNRECEIPTED_ROWS)
-        earliest_ms = now_ms - self.timeout_ms
-        self.sender.send_again(
-            row.position
-            for row in rows
-            if row.position <= last and not self.acknowledged.since(row.position, earliest_ms)
-        )
+        lately = self.acknowledged.lately(now_ms - self.timeout_ms)
+        self.sender.send_again(row.position for row in rows if row.position <= last and row.position not in lately)
 
     def _last(self, chain: str) -> int:
         """The chain's newest row that a broker has taken."""

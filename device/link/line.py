@@ -73,6 +73,7 @@ class Line:
         self._inbox = inbox
         self._clock = clock
         self._accepted = False
+        self._given_up = False
         self._gone = threading.Event()
         self._room = threading.Semaphore(_RECEIVE_AT_ONCE)
         self._client = mqtt.Client(
@@ -124,6 +125,7 @@ class Line:
 
     def close(self) -> None:
         """Send DISCONNECT if the line is up, and let go. Returns at once; the network thread ends by itself."""
+        self._given_up = True
         self._client.disconnect()
 
     def wait_closed(self, timeout_s: float) -> bool:
@@ -165,6 +167,10 @@ class Line:
         properties: Properties | None,
     ) -> None:
         self._accepted = True
+        if self._given_up:
+            # The name resolved or the host answered long after we dialled anew: it must not push that line away.
+            self._client.disconnect()
+            return
         if reason.is_failure:
             self._ended(f"the broker refuses: {reason}", speaks_other=reason.value == _UNSUPPORTED_PROTOCOL)
             return

@@ -104,9 +104,20 @@ class Acknowledged:
         """Rows up to ``through`` are receipted."""
         self.runs = [run for run in self.runs if run.last > through]
 
-    def since(self, position: int, earliest_ms: int) -> bool:
-        """Whether the row was acknowledged at or after ``earliest_ms``."""
-        return any(run.first <= position <= run.last and run.at_ms >= earliest_ms for run in self.runs)
+    def lately(self, earliest_ms: int) -> "Lately":
+        """The rows acknowledged at or after ``earliest_ms``."""
+        return Lately(tuple((run.first, run.last) for run in self.runs if run.at_ms >= earliest_ms))
+
+
+@dataclass(frozen=True, slots=True)
+class Lately:
+    """Runs of row positions."""
+
+    runs: tuple[tuple[int, int], ...]
+
+    def __contains__(self, position: int) -> bool:
+        """Whether the row is one of them."""
+        return any(first <= position <= last for first, last in self.runs)
 
 
 _RUN_MS = 1_000

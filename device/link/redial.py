@@ -46,8 +46,11 @@ class Redial:
                 self._mute = 0
             if not reading.mute or self._pinned is not None or version != "5":
                 self._index = (self._index + 1) % len(self._brokers)
-        else:
+        elif lasted_ms >= STEADY_MS:
             self._index = self._mute = 0
+        else:  # a broker that accepts and drops at once must not keep the post from the next one
+            self._index = (self._index + 1) % len(self._brokers)
+            self._mute = 0
         self._failures = 0 if lasted_ms is not None and lasted_ms >= STEADY_MS else self._failures + 1
         longest_ms = min(FIRST_WAIT_MS * 2 ** min(self._failures, 16), LONGEST_WAIT_MS)
         self.at_ms = now_ms + round(self._chance.uniform(0.5, 1.0) * longest_ms)

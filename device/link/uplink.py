@@ -199,16 +199,25 @@ class Uplink:
             return self._redial.at_ms
         if not call.up:
             return call.since_ms + CONNECT_WITHIN_MS
-        hold_ms = self._sender.due()
-        return self._state_due_ms() if hold_ms is None else min(hold_ms, self._state_due_ms())
+        due = [self._sender.due(), self._state_due_ms() if self._sender.room_for_hint() else None]
+        return min((ms for ms in due if ms is not None), default=None)
 
-    def close(self, why: str) -> None:
-        """Say that the post stops, and disconnect."""
+    @property
+    def quiet(self) -> bool:
+        """Nothing waits for an acknowledgement."""
+        return not self._sender.flight
+
+    def say_goodbye(self, why: str, now: Instant) -> None:
+        """The last message: the post stops, and knows it."""
+        if self._call is not None and self._call.up and self._sender.room_for_hint():
+            status = self._hints.topics.status
+            self._publish_hint(self._call, "status", status, self._hints.offline(why), now, retain=True)
+
+    def close(self) -> None:
+        """Disconnect."""
         call, self._call = self._call, None
         if call is None:
             return
-        if call.up:
-            call.line.publish(self._hints.topics.status, self._hints.offline(why), retain=True)
         call.line.close()
         if call.up and not call.line.wait_closed(CLOSE_WITHIN_S):
             log.warning("the line did not close within %s s", CLOSE_WITHIN_S)

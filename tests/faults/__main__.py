@@ -1,4 +1,4 @@
-"""``python -m faults --rounds 200 --seed N``: the fault suite; fails if a single event is lost, twice or foreign."""
+"""``python -m faults --rounds 200 --seed N``: fails if a single event is lost, twice or foreign."""
 
 import argparse
 import sys

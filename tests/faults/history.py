@@ -7,7 +7,7 @@ from typing import Literal
 
 Who = Literal["post", "broker", "recorder"]
 BrokerKind = Literal["forgetful", "persistent", "saving"]
-"""Keeps nothing; Mosquitto's defaults (saved each 30 minutes); saved each second, so that a kill restores the past."""
+"""Keeps nothing; Mosquitto's defaults (saved each 30 minutes); saved each second: a kill brings the past back."""
 
 LINE_FAULTS = (
     "slow",
@@ -24,8 +24,11 @@ LINE_FAULTS = (
 )
 MOST_TAPS = 40
 _ACTS = (14, 30)
-_FAULTS = (4, 7)
-_BREAKS = 4  # line faults in a round: each that breaks the connection doubles the post's wait to dial
+_DEATHS = (1, 5)
+_BREAKS = (1, 4)
+"""Line faults in a round. Each one that breaks the connection doubles the post's wait to dial."""
+_BACKLOGS = (0, 0, 300, 800, 1_500)
+_QUEUES = (100_000, 1_000, 50)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +82,14 @@ Step = Tap | Force | Walk | Kill | Revive | Spoil | Heal
 @dataclass(frozen=True)
 class History:
     """``all_heard``: a foreign subscriber listens to everything, so that the broker PUBACKs what the recorder
-    does not get.
+    does not get. ``backlog``: rows that wait in the journal before the first act. ``queue``: how many messages
+    the broker keeps for a client that is away or slow; it drops the others silently.
     """
 
     seed: str
     broker: BrokerKind
+    queue: int
+    backlog: int
     protocol: str
     all_heard: bool
     steps: Sequence[Step] = field(repr=False)
@@ -111,6 +117,8 @@ def drawn(seed: str) -> History:
     return History(
         seed,
         chance.choice(("forgetful", "persistent", "saving")),
+        chance.choice(_QUEUES),
+        chance.choice(_BACKLOGS),
         chance.choice(("auto", "auto", "3.1.1")),
         chance.random() < 0.7,
         steps,
@@ -126,11 +134,9 @@ def _acts(chance: random.Random) -> list[Step]:
 
 
 def _kinds(chance: random.Random) -> list[str]:
-    """Each part dies at most once, and the line breaks a few times, one fault after the other."""
-    count = chance.randint(*_FAULTS)
-    deaths = chance.sample(("post", "broker", "recorder"), chance.randint(1, min(3, count)))
-    breaks = min(_BREAKS, count - len(deaths))
-    return [*deaths, *(chance.choice(LINE_FAULTS) for _ in range(breaks))]
+    """Who dies, each at most twice, and how the line breaks."""
+    deaths = chance.sample(("post", "broker", "recorder") * 2, chance.randint(*_DEATHS))
+    return [*deaths, *chance.choices(LINE_FAULTS, k=chance.randint(*_BREAKS))]
 
 
 class _Span:

@@ -6,17 +6,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from backlog import fill, rows_of
 from brokers import Listener, Mosquitto
 from posts import BASE, SimPost
 from proxy import Proxy, port_to_keep
 from waiting import until
 
-from device.record.journal import Journal
-from device.record.opening import JOURNAL
 from faults.checker import Evidence
 from faults.history import (
     MOST_TAPS,
@@ -38,7 +37,7 @@ from recorder.verifying import verify_store
 from simulator.errors import ControlError
 
 HEALED_WITHIN_S = 120.0
-_LOOK_EVERY_S = 0.1
+_LOOK_EVERY_S = 0.2
 _BROKERS: dict[BrokerKind, tuple[bool, tuple[str, ...]]] = {
     "forgetful": (False, ()),
     "persistent": (True, ()),
@@ -60,7 +59,10 @@ class House:
         self.folder.mkdir(parents=True)
         persistent, lines = _BROKERS[self.history.broker]
         self.broker = Mosquitto(
-            self.folder / "mosquitto", port_to_keep(), ("allow_anonymous true", *lines), persistent
+            self.folder / "mosquitto",
+            port_to_keep(),
+            ("allow_anonymous true", *lines, f"max_queued_messages {self.history.queue}"),
+            persistent,
         )
         self.store = self.folder / "recorder.db"
         self.listeners: list[Listener] = []
@@ -78,6 +80,7 @@ class House:
     def open(self) -> None:
         self._start_broker()
         self._start_recorder()
+        fill(self.post.state, f"/{BASE}", self.history.backlog)
         self.post.start()
 
     def play(self, step: Step) -> None:
@@ -89,9 +92,11 @@ class House:
             case Walk():
                 self._do(lambda: self.post.do("open side") + self.post.do("close side"))
             case Kill(who=who, after_ms=after_ms):
+                if who in self.kills:
+                    return  # it is dead already
                 self.kills[who] = threading.Timer(after_ms / 1000, self._kill, [who])
                 self.kills[who].start()
-            case Revive(who=who):
+            case Revive(who=who) if who in self.kills:
                 self._revive(who)
             case Spoil(fault=fault, amount=amount):
                 self._spoil(fault, amount)
@@ -106,14 +111,20 @@ class House:
 
     def evidence(self) -> Evidence:
         """Once the recorder has all, or has not got it in time."""
+        found: list[tuple[list[bytes], list[bytes]]] = []
+
+        def all_there() -> bool:
+            journal, stored = rows_of(self.post.state), self._stored()
+            found[:] = [(journal, stored)]
+            forced = {row for row in journal if b'"change":"forced"' in row}
+            return set(journal) <= set(stored) and forced <= self._alarms()
+
         try:
-            until(self._all_there, HEALED_WITHIN_S, "the whole journal at the recorder", _LOOK_EVERY_S)
+            until(all_there, HEALED_WITHIN_S, "the whole journal at the recorder", _LOOK_EVERY_S)
         except AssertionError as late:
             print(f"{self.folder}: {late}", file=sys.stderr)
-        journal, stored, journal_after = self._journal(), self._stored(), self._journal()
-        with Store.read(self.store) as store:
-            flaws = [verdict.words for verdict in verify_store(store) if not verdict.good]
-        return Evidence(self.answers, journal, stored, journal_after, self._alarms(), flaws)
+        ((journal, stored),) = found
+        return Evidence(self.answers, journal, stored, rows_of(self.post.state), self._alarms(), self._flaws())
 
     def close(self) -> None:
         with ExitStack() as stack:
@@ -195,22 +206,18 @@ class House:
 
     # What is there
 
-    def _all_there(self) -> bool:
-        journal = self._journal()
-        try:
-            with Store.read(self.store) as store:
-                stored = store.number("SELECT count(*) FROM event WHERE verified")
-        except StoreError:
-            return False  # the recorder has not made it yet
-        return stored >= len(journal) and {row for row in journal if b'"change":"forced"' in row} <= self._alarms()
-
-    def _journal(self) -> list[bytes]:
-        with closing(Journal.read_only(self.post.state / JOURNAL)) as journal:
-            return [row.event for row in journal.all_rows()]
-
     def _stored(self) -> list[bytes]:
-        with Store.read(self.store) as store, store.snapshot():
-            return [bytes(row["payload"]) for row in store.rows("SELECT payload FROM event ORDER BY chain, seq")]
+        try:
+            with Store.read(self.store) as store, store.snapshot():
+                return [
+                    bytes(row["payload"]) for row in store.rows("SELECT payload FROM event ORDER BY chain, seq")
+                ]
+        except StoreError:
+            return []  # the recorder has not made it yet
+
+    def _flaws(self) -> list[str]:
+        with Store.read(self.store) as store:
+            return [verdict.words for verdict in verify_store(store) if not verdict.good]
 
     def _alarms(self) -> set[bytes]:
         return {heard.payload for listener in self.listeners for heard in listener.of("alarm/")}

@@ -84,7 +84,8 @@ def told(result: Result) -> str:
     """A failed round in full, a good one in a line."""
     if result.good:
         assert result.verdict is not None
-        return f"round {result.seed}: {result.verdict.events} events, {len(result.faults)} faults, {result.seconds:.1f} s"
+        events, faults = result.verdict.events, len(result.faults)
+        return f"round {result.seed}: {events} events, {faults} faults, {result.seconds:.1f} s"
     problems = result.verdict.problems if result.verdict else [result.why]
     head = f"round {result.seed} FAILED after {result.seconds:.1f} s; kept in {result.folder}"
     return "\n  ".join([head, f"{drawn(result.seed)!r}: {', '.join(result.faults)}", *problems[:20]])

@@ -15,9 +15,12 @@ POST, OTHER = "jember/kpu-gate", "jember/warehouse"
 USERS = (POST, OTHER, "recorder", "headquarters")
 WORD = "a-word-for-tests"
 
-OWN = [f"guardpost/{POST}/{branch}" for branch in ("event/checkin", "event/system", "status", "state", "identity")]
+ORDER_ID = "9d0f1c52-2f55-4f5e-8a51-c1d2e3f40516"
+BRANCHES = ("event/checkin", "event/system", "alarm/door", f"reply/{ORDER_ID}", "status", "state", "identity")
+
+OWN = [f"guardpost/{POST}/{branch}" for branch in BRANCHES]
 NOT_OWN = [
-    *(f"guardpost/{OTHER}/{branch}" for branch in ("event/checkin", "status", "state", "identity")),
+    *(f"guardpost/{OTHER}/{branch}" for branch in BRANCHES),
     *(f"guardpost/{POST}/{branch}" for branch in ("receipt", "order/replay", "roster", "elsewhere")),
     "guardpost/jember/event/checkin",
     "elsewhere/jember/kpu-gate/event/checkin",
@@ -79,28 +82,39 @@ def test_a_post_is_refused_elsewhere_and_on_what_others_tell_it(fleet: Fleet, to
 def test_a_post_hears_its_own_orders_and_nothing_of_another_post(fleet: Fleet) -> None:
     with listening(fleet.port, "#", "5", *fleet.signed_in(POST, WORD)) as post:
         assert fleet.publish(OTHER, f"guardpost/{OTHER}/event/checkin")
-        assert fleet.publish("headquarters", f"guardpost/{OTHER}/order/identify")
-        assert fleet.publish("headquarters", f"guardpost/{POST}/order/identify")
-        until(lambda: post.heard, what="the order")
-        assert [heard.topic for heard in post.heard] == [f"guardpost/{POST}/order/identify"]
+        assert fleet.publish("recorder", f"guardpost/{OTHER}/receipt")
+        for user in ("recorder", "headquarters"):
+            assert fleet.publish(user, f"guardpost/{OTHER}/order/replay")
+            assert fleet.publish(user, f"guardpost/{POST}/order/replay")
+        assert fleet.publish("recorder", f"guardpost/{POST}/receipt")
+        until(lambda: len(post.heard) >= 3, what="two orders and a receipt")
+        own = [f"guardpost/{POST}/{branch}" for branch in ("order/replay", "order/replay", "receipt")]
+        assert [heard.topic for heard in post.heard] == own
 
 
-def test_the_recorder_hears_every_post(fleet: Fleet) -> None:
-    with listening(fleet.port, "guardpost/#", "5", *fleet.signed_in("recorder", WORD)) as recorder:
-        topics = [f"guardpost/{post}/{branch}" for post in (POST, OTHER) for branch in ("event/door", "state")]
-        for post, topic in zip((POST, POST, OTHER, OTHER), topics, strict=True):
+@pytest.mark.parametrize("user", ["recorder", "headquarters"])
+def test_headquarters_hears_every_post_and_the_replies(fleet: Fleet, user: str) -> None:
+    with listening(fleet.port, "guardpost/#", "5", *fleet.signed_in(user, WORD)) as hearing:
+        topics = [(post, f"guardpost/{post}/{branch}") for post in (POST, OTHER) for branch in BRANCHES]
+        for post, topic in topics:
             assert fleet.publish(post, topic)
-        until(lambda: len(recorder.heard) >= len(topics), what="four messages")
-        assert [heard.topic for heard in recorder.heard] == topics
+        until(lambda: len(hearing.heard) >= len(topics), what="every message")
+        assert [heard.topic for heard in hearing.heard] == [topic for _, topic in topics]
 
 
 @pytest.mark.parametrize(
     ("user", "branch", "taken"),
     [
         ("recorder", "receipt", True),
-        ("recorder", "order/replay", False),
+        ("recorder", "order/replay", True),
         ("recorder", "event/checkin", False),
+        ("recorder", "alarm/door", False),
+        ("recorder", "status", False),
+        ("recorder", "state", False),
+        ("recorder", "identity", False),
+        ("recorder", f"reply/{ORDER_ID}", False),
         ("recorder", "roster", False),
+        ("recorder", "elsewhere", False),
         ("headquarters", "order/identify", True),
         ("headquarters", "roster", True),
         ("headquarters", "receipt", False),

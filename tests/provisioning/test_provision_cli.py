@@ -42,7 +42,8 @@ def test_broker_writes_two_files_and_writes_them_again(tmp_path: Path, capsys: p
     assert "listener 1883 127.0.0.1\n" in configuration
     assert f"acl_file {tmp_path}/conf.d/guardpost.acl\n" in configuration
     assert "pattern write guards/%u/event/#\n" in rules
-    assert "topic write guards/+/+/receipt\n" in rules
+    recorder = rules.partition("user recorder\n")[2].partition("\n\n")[0].splitlines()
+    assert recorder == ["topic read guards/#", "topic write guards/+/+/receipt", "topic write guards/+/+/order/#"]
     assert capsys.readouterr().err == ""
 
 

@@ -103,17 +103,20 @@ def model(told: Told, came: Counter[bytes], first: int) -> tuple[int, str]:
     return (whole[-1].head.seq, whole[-1].head.hash) if whole else (0, NO_HASH)
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_in_any_order_a_receipt_is_what_the_model_says(data: st.DataObject) -> None:
     """Duplicates, losses, forks, broken links, lost ranges, refused bytes, late joiners; batches of any size."""
     told = data.draw(chains())
-    came = data.draw(st.lists(st.sampled_from(told.messages), min_size=1, max_size=25))
+    missing = data.draw(st.sets(st.sampled_from(range(len(told.messages))), max_size=3))
+    again = data.draw(st.lists(st.sampled_from(told.messages), max_size=12))
+    came = [message for at, message in enumerate(told.messages) if at not in missing] + again
     first = data.draw(st.integers(1, told.post.here.seq))
     extra = [told.post.identity(), *([told.post.state(first, first=first)] if data.draw(st.booleans()) else [])]
     order = data.draw(st.permutations([*came, *extra]))
     with tempfile.TemporaryDirectory() as folder:
         desk = Desk(Path(folder) / "recorder.db")
+        desk.store.run("PRAGMA synchronous = OFF")
         at = 0
         while at < len(order):
             size = data.draw(st.integers(1, 8))

@@ -159,7 +159,10 @@ class Sending:
         self.until(lambda: self.uplink.done == self.journal.newest())
 
     def close(self) -> None:
-        self.uplink.close("test ends")
+        self.uplink.say_goodbye("test ends", self.clock.now())
+        if self.uplink.up:
+            self.until(lambda: self.uplink.quiet or not self.uplink.up)
+        self.uplink.close()
         self.record.close()
 
 

@@ -1,6 +1,6 @@
 """MQTT control packets in a stream of bytes, as far as a hostile line has to know them."""
 
-PUBACK = 4
+PUBLISH, PUBACK = 3, 4
 _MOST_LENGTH_BYTES = 4
 
 
@@ -25,6 +25,11 @@ def kind(packet: bytes) -> int:
     return packet[0] >> 4
 
 
+def is_qos_1(packet: bytes) -> bool:
+    """Whether a PUBLISH asks for a PUBACK (section 3.3.1.2)."""
+    return packet[0] & 0b0110 == 0b0010
+
+
 def puback(mid: int, reason: int | None = None) -> bytes:
     """A PUBACK; ``reason`` needs MQTT 5 (section 3.4)."""
     return bytes([PUBACK << 4, 2]) + mid.to_bytes(2) if reason is None else _with_reason(mid, reason)
@@ -47,3 +52,20 @@ def _size(stream: bytearray) -> int | None:
         if not byte & 0x80:
             return 2 + index + remaining
     return None
+
+
+class Outstanding:
+    """PUBLISHes of QoS 1 in one direction that no PUBACK has answered. ``most``: the most there ever were."""
+
+    def __init__(self) -> None:
+        self.now = 0
+        self.most = 0
+
+    def published(self, packet: bytes) -> None:
+        if kind(packet) == PUBLISH and is_qos_1(packet):
+            self.now += 1
+            self.most = max(self.most, self.now)
+
+    def answered(self, packet: bytes) -> None:
+        if kind(packet) == PUBACK:
+            self.now -= 1
