@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from recorder.rows import name_of
+from recorder.rows import chain_id, name_of
 from recorder.stating import stated
 from recorder.store import Store
 from recorder.summary import chain_summary
@@ -32,56 +32,57 @@ class GapWatch:
         self._store = store
         self._named_after_s = named_after_s
         self._remind_s = remind_s
-        self._lacks: dict[int, _Lack] = {}
+        self._lacks: dict[tuple[str, str], _Lack] = {}
 
     def everything(self, now: float) -> None:
         """At the start: every chain."""
-        self.heed([row["id"] for row in self._store.rows("SELECT id FROM chain")], (), now)
+        rows = list(self._store.rows("SELECT source, uuid FROM chain"))
+        for row in rows:
+            self._compare(row["source"], row["uuid"], now)
 
     def heed(self, touched: Iterable[int], sources: Iterable[str], now: float) -> None:
         """After a commit; ``sources`` have stated how far they sent."""
-        chains = set(touched)
-        for source in sources:
-            chains.update(r["id"] for r in self._store.rows("SELECT id FROM chain WHERE source = ?", source))
-        for chain in chains:
-            self._compare(chain, now)
+        chains = {name_of(self._store, chain) for chain in touched}
+        chains |= {(source, said.chain) for source in sources for said in stated(self._store, source)}
+        for source, uuid in chains:
+            self._compare(source, uuid, now)
 
     def work(self, now: float) -> list[tuple[str, str]]:
         """Source and chain of every gap that has stayed open for long enough to speak of it."""
         named = [chain for chain, lack in self._lacks.items() if lack.look_at <= now]
-        return [name_of(self._store, chain) for chain in named if self._name(chain, now)]
+        return [chain for chain in named if self._name(*chain, now)]
 
     def due(self) -> float:
         """When ``work`` has something to do."""
         return min((lack.look_at for lack in self._lacks.values()), default=float("inf"))
 
-    def _compare(self, chain: int, now: float) -> None:
-        whole = self._store.number("SELECT whole FROM chain WHERE id = ?", chain)
-        lack = self._lacks.get(chain)
-        if whole >= self._sent(chain):
+    def _compare(self, source: str, uuid: str, now: float) -> None:
+        row = chain_id(self._store, source, uuid)
+        whole = self._store.number("SELECT whole FROM chain WHERE id = ?", row)
+        lack = self._lacks.get((source, uuid))
+        if whole >= self._sent(source, uuid, row):
             if lack and lack.words:
-                _log.info("%s chain %s is whole again, up to %d", *name_of(self._store, chain), whole)
-            self._lacks.pop(chain, None)
+                _log.info("%s chain %s is whole again, up to %d", source, uuid, whole)
+            self._lacks.pop((source, uuid), None)
         elif lack is None:
-            self._lacks[chain] = _Lack(whole, now + self._named_after_s)
+            self._lacks[source, uuid] = _Lack(whole, now + self._named_after_s)
         elif lack.whole != whole:
             lack.whole = whole
             lack.look_at = now + (self._remind_s if lack.words else self._named_after_s)
 
-    def _name(self, chain: int, now: float) -> bool:
+    def _name(self, source: str, uuid: str, now: float) -> bool:
         """False if nothing is missing that could come: a fork or a strange key is a finding, not a gap."""
-        lack = self._lacks[chain]
-        found = chain_summary(self._store, chain)
-        gaps = [str(gap) for gap in found.missing]
+        lack = self._lacks[source, uuid]
+        found = chain_summary(self._store, source, uuid)
+        gaps = [str(gap) for gap in found.missing] if found else []
         words = ", ".join([*gaps[:_TOLD], *([f"{len(gaps) - _TOLD} more"] if len(gaps) > _TOLD else [])])
         lack.look_at = now + self._remind_s
         if words and words != lack.words:
-            _log.warning("%s lacks %s of chain %s", found.source, words, found.chain)
+            _log.warning("%s lacks %s of chain %s", source, words, uuid)
             lack.words = words
         return bool(words)
 
-    def _sent(self, chain: int) -> int:
+    def _sent(self, source: str, uuid: str, row: int | None) -> int:
         """The newest number here, or stated as sent."""
-        source, uuid = name_of(self._store, chain)
-        here = self._store.number("SELECT max(seq) FROM event WHERE chain = ?", chain)
+        here = self._store.number("SELECT max(seq) FROM event WHERE chain = ?", row)
         return max([here, *(said.sent for said in stated(self._store, source) if said.chain == uuid)])

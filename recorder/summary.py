@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from sqlite3 import Row
 
+from device.events import NO_HASH
 from recorder.hints import StatedChain, is_online, stated_chains
 from recorder.places import REMOVED, Gap, Stated, holes, name_hole, span
 from recorder.rows import filled
@@ -85,12 +86,13 @@ def summary(store: Store) -> Summary:
     )
 
 
-def chain_summary(store: Store, chain: int) -> ChainSummary:
-    """One chain, by its row."""
-    row = store.row("SELECT * FROM chain WHERE id = ?", chain)
-    assert row is not None
-    said = next((each for each in stated_by(store, row["source"]) if each.chain == row["uuid"]), None)
-    return _chain(store, row, Stated(said.seq, said.first, said.sent) if said else None)
+def chain_summary(store: Store, source: str, uuid: str) -> ChainSummary | None:
+    """One chain; None if nobody has spoken of it."""
+    row = store.row("SELECT * FROM chain WHERE source = ? AND uuid = ?", source, uuid)
+    said = next((each for each in stated_by(store, source) if each.chain == uuid), None)
+    if row is not None:
+        return _chain(store, row, Stated(said.seq, said.first, said.sent) if said else None)
+    return _only_stated(source, said) if said else None
 
 
 def _chains(store: Store) -> Iterator[ChainSummary]:
@@ -98,10 +100,14 @@ def _chains(store: Store) -> Iterator[ChainSummary]:
     for row in list(store.rows("SELECT * FROM chain ORDER BY source, id")):
         said = stated.pop((row["source"], row["uuid"]), None)
         yield _chain(store, row, Stated(said.seq, said.first, said.sent) if said else None)
-    for (source, uuid), said in stated.items():
+    for (source, _), said in stated.items():
         if said.seq:
-            gaps = tuple(name_hole(1, said.seq, 0, Stated(said.seq, said.first, said.sent)))
-            yield ChainSummary(source, uuid, 0, 0, 0, 0, 0, "0" * 64, 0, None, None, gaps, ())
+            yield _only_stated(source, said)
+
+
+def _only_stated(source: str, said: StatedChain) -> ChainSummary:
+    gaps = tuple(name_hole(1, said.seq, 0, Stated(said.seq, said.first, said.sent)))
+    return ChainSummary(source, said.chain, 0, 0, 0, 0, 0, NO_HASH, 0, None, None, gaps, ())
 
 
 def _stated(store: Store) -> dict[tuple[str, str], StatedChain]:

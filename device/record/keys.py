@@ -51,10 +51,14 @@ class SigningKey:
 
 @dataclass(frozen=True, slots=True)
 class Kept(Generic[T]):
-    """A key as it was found or made. ``damaged``: one line where an unusable one had to be set aside."""
+    """A key as it was found or made. ``damaged``: one line where an unusable one had to be set aside.
+
+    ``made``: none was there.
+    """
 
     key: T
     damaged: str | None = None
+    made: bool = False
 
 
 def signing_key(file: Path) -> Kept[SigningKey]:
@@ -107,7 +111,7 @@ def _kept(file: Path, parse: Callable[[bytes], T], make: Callable[[], bytes]) ->
         return Kept(key)
     text = make()
     write_durably(file, text)
-    return Kept(parse(text), damaged)
+    return Kept(parse(text), damaged, made=True)
 
 
 def _narrow(file: Path) -> None:

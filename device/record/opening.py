@@ -53,14 +53,19 @@ def open_record(state_dir: Path, source: str, bootid: str) -> Record:
     """Open a post's state folder, setting damaged files aside. Raises StateError."""
     lock = _lock(state_dir)
     try:
+        # Made before the keys are, so that keys without a journal are those of a post that has lost it.
+        journal_is_new = _make_journal(state_dir / JOURNAL)
         key, site = signing_key(state_dir / SIGNING_KEY), site_key(state_dir / SITE_KEY)
         journal, last, damaged = _journal(state_dir / JOURNAL, key.key)
     except BaseException:
         os.close(lock)
         raise
+    # A new post has none of the three; a post that lacks one of them has lost it, and says so.
+    if journal_is_new and not key.made:
+        damaged = f"{state_dir / JOURNAL}: gone, though this post has a signing key; a new one begins"
     found = (
-        (Trouble.SIGNING_KEY, key.damaged),
-        (Trouble.SITE_KEY, site.damaged),
+        (Trouble.SIGNING_KEY, key.damaged or _gone(state_dir / SIGNING_KEY, key.made, last)),
+        (Trouble.SITE_KEY, site.damaged or _gone(state_dir / SITE_KEY, site.made, last)),
         (Trouble.JOURNAL, damaged),
     )
     began = tuple(_began(last, key, journal, damaged is not None))
@@ -74,6 +79,22 @@ def open_record(state_dir: Path, source: str, bootid: str) -> Record:
         troubles=tuple((what, why) for what, why in found if why is not None),
         lock=lock,
     )
+
+
+def _make_journal(file: Path) -> bool:
+    """Whether there was none."""
+    if file.exists():
+        return False
+    try:
+        Journal.open(file).close()
+    except sqlite3.Error as error:
+        raise StateError(f"{file}: cannot be made ({error}); make room or mend the disk") from None
+    return True
+
+
+def _gone(file: Path, made: bool, last: "_Last | None") -> str | None:
+    lost = made and last is not None
+    return f"{file}: gone; a new key was made, put the old file back if you can" if lost else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,9 @@ def _json(seed: bytes, chance: random.Random) -> bytes:
 def mutated_text(text: str, chance: random.Random) -> str:
     """One character changed, taken away or put in."""
     at = chance.randrange(len(text) + 1)
-    return text[:at] + chance.choice(["", "0", "f", "F", "Z", "-", "é", "\n", "٣"]) + text[at + chance.randrange(2) :]
+    return (
+        text[:at] + chance.choice(["", "0", "f", "F", "Z", "-", "é", "\n", "٣"]) + text[at + chance.randrange(2) :]
+    )
 
 
 def _places(value: Any) -> list[tuple[Any, Any]]:  # noqa: ANN401 - JSON

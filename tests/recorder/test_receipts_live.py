@@ -217,9 +217,12 @@ def test_a_late_joiner_gives_receipts_from_what_the_post_keeps(
     with online(mosquitto.port, post) as far:
         far.identity()
         far.send_new()
-        far.first = 6
+        far.first, far.resend_after_s = 6, 0
         far.state()
-        with recording(mosquitto.url, tmp_path / "r.db") as recorder, listening(mosquitto.port, RECEIPTS) as listener:
+        with (
+            recording(mosquitto.url, tmp_path / "r.db") as recorder,
+            listening(mosquitto.port, RECEIPTS) as listener,
+        ):
             until(lambda: 0 in seqs(listener.heard))
             until(lambda: seqs(listener.heard)[-1] == 10)
             assert [gap.why for gap in recorder.summary().chains[0].gaps] == [REMOVED]
@@ -228,7 +231,9 @@ def test_a_late_joiner_gives_receipts_from_what_the_post_keeps(
 def test_a_broker_that_refuses_receipts_is_named(tmp_path: Path, post: Post) -> None:
     """The recorder goes on recording; once a connection it says what is wrong."""
     rules, log = tmp_path / "rules", tmp_path / "log"
-    rules.write_text("topic read guardpost/#\ntopic write guardpost/+/+/event/#\ntopic write guardpost/+/+/identity\n")
+    rules.write_text(
+        "topic read guardpost/#\ntopic write guardpost/+/+/event/#\ntopic write guardpost/+/+/identity\n"
+    )
     lines = ("allow_anonymous true", f"acl_file {rules}")
     with brokers.mosquitto(tmp_path / "broker", lines=lines) as broker:
         with program(broker.url, tmp_path / "r.db", log):

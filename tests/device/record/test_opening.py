@@ -15,7 +15,7 @@ import pytest
 from postkit import BOOT, LATER_BOOT, SOURCE, acknowledged, at, tapped
 
 from device.errors import StateError
-from device.events import Lost
+from device.events import ChainBegan, Lost
 from device.readings import Trouble
 from device.record.chain import Chain, event_hash
 from device.record.journal import DONE, Journal, Row
@@ -394,3 +394,20 @@ def test_the_process_is_killed_in_the_middle_of_the_night_and_everything_committ
             assert (again.chain.head.seq, again.troubles) == (6, ())
     record.journal.close()
     assert isinstance(record.chain, Chain)
+
+
+@pytest.mark.parametrize(
+    ("lost", "trouble"),
+    [("journal.sqlite3", Trouble.JOURNAL), ("signing.key", Trouble.SIGNING_KEY), ("site.key", Trouble.SITE_KEY)],
+)
+def test_a_post_that_lost_one_of_its_files_says_so(tmp_path: Path, lost: str, trouble: Trouble) -> None:
+    with opened(tmp_path) as record:
+        works(record, 3)
+    for file in tmp_path.glob(f"{lost}*"):
+        file.unlink()
+    with opened(tmp_path) as record:
+        ((what, why),) = record.troubles
+        assert what is trouble and "gone" in why and "\n" not in why
+        if lost != "site.key":
+            assert isinstance(record.began[0].data, ChainBegan)
+            assert record.began[0].data.why == "damaged"
