@@ -14,16 +14,16 @@ _BINDING = "0.2.0"
 _JSON = "application/json"
 
 _ABOUT = """\
-What a guard post publishes, and what it takes: docs/contract.md as a program reads it. That page says how an event \
-is checked, and what its numbers and hashes mean. Operations are named from both ends: those tagged `post` are the \
-firmware's, those tagged `headquarters` are a subscriber's, a recorder's and a control room's."""
+What a guard post publishes, and what it takes: docs/contract.md as a program reads it. That page says how an \
+event is checked, and what its numbers and hashes mean. Operations are named from both ends: those tagged `post` \
+are the firmware's, those tagged `headquarters` are a subscriber's, a recorder's and a control room's."""
 
 _BROKER = """\
-MQTT 5, and 3.1.1 where the broker refuses 5; nothing needed is in an MQTT 5 property. The user name of a post is \
-`{site}/{post}`, so that one rule set confines all posts: a post may write `event/#`, `alarm/#`, `reply/#`, `status`, \
-`state` and `identity` of its own branch and read `order/#` and `receipt` there; the recorder reads everything and \
-writes `receipt` and `order/#`; headquarters reads everything and writes `order/#`. `guardpost-provision broker` \
-writes these rules for Mosquitto."""
+MQTT 5, and 3.1.1 where the broker refuses 5; nothing needed is in an MQTT 5 property. The user name of a post \
+is `{site}/{post}`, so that one rule set confines all posts: a post may write `event/#`, `alarm/#`, `reply/#`, \
+`status`, `state` and `identity` of its own branch and read `order/#` and `receipt` there; the recorder reads \
+everything and writes `receipt` and `order/#`; headquarters reads everything and writes `order/#`. `guardpost- \
+provision broker` writes these rules for Mosquitto."""
 
 _PARAMETERS: dict[str, dict[str, Any]] = {
     "root": {
@@ -132,7 +132,7 @@ def _operations(kinds: Sequence[str], orders: Sequence[str]) -> dict[str, Any]:
 
 def _operation(channel: str, who: str, sends: bool, messages: Sequence[str]) -> dict[str, Any]:
     binding = {"qos": QOS, "retain": channel in _RETAINED, "bindingVersion": _BINDING}
-    found = {
+    found: dict[str, Any] = {
         "action": "send" if sends else "receive",
         "channel": {"$ref": f"#/channels/{channel}"},
         "tags": [{"name": who}],

@@ -1,4 +1,4 @@
-"""What status, state, identity and replies look like, as models: for the schemas, and for tests of what writes them."""
+"""Status, state, identity and replies as models: for the schemas, and for the tests of what writes them."""
 
 from typing import Annotated, Literal
 

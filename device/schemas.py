@@ -1,4 +1,4 @@
-"""JSON Schemas of the wire contract, from its models, and the AsyncAPI document: ``python -m device.schemas FOLDER``."""
+"""JSON Schemas and AsyncAPI document of the wire contract, from its models: ``python -m device.schemas FOLDER``."""
 
 import json
 import sys
@@ -53,7 +53,7 @@ class _Written(_Taken):
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> dict[str, Any]:
         inner = schema["schema"]
-        return self.generate_inner(inner["schema"] if _may_be_absent(schema) else inner)  # type: ignore[typeddict-item]
+        return self.generate_inner(inner["schema"] if _may_be_absent(schema) else inner)
 
     def model_schema(self, schema: core_schema.ModelSchema) -> dict[str, Any]:
         found = super().model_schema(schema)

@@ -46,6 +46,8 @@ class AbsenceWatch:
         """Subscribed."""
         self._listened_s = self._clock(now)
         self._since, self._look_at = now, now
+        for row in list(self._store.rows("SELECT source FROM seen")):
+            self._heard.setdefault(row["source"], self._listened_s)
 
     def deaf(self, now: float) -> None:
         """The line is gone."""

@@ -5,7 +5,7 @@ import logging
 from recorder.absence import AbsenceWatch
 from recorder.gapwatch import GapWatch
 from recorder.ledger import Settled
-from recorder.line import Connected, Link, Published
+from recorder.line import Link, Published
 from recorder.receipting import Receipting
 from recorder.store import Store
 
@@ -28,18 +28,23 @@ class Duties:
         self._outbox: list[bytes] = []
         self._refused = False
 
-    def connected(self, notice: Connected, now: float) -> None:
+    def connected(self, now: float) -> None:
         """The broker welcomes us."""
-        self._refused = False
         with self._store.snapshot():
             self._gaps.everything(now)
-            if self._receipting:
-                self._receipting.connected(notice.window)
+
+    def writing(self) -> None:
+        """There is a connection to publish on."""
+        self._refused = False
+        if self._receipting:
+            with self._store.snapshot():
+                self._receipting.connected()
 
     def listening(self, now: float) -> None:
         """The broker sends us what comes."""
         if self._absence:
-            self._absence.listening(now)
+            with self._store.snapshot():
+                self._absence.listening(now)
 
     def deaf(self, now: float) -> None:
         """The line is gone."""
@@ -63,26 +68,30 @@ class Duties:
             what = "receipts" if ours else f"to {self._absent_topic}"
             _log.error("the broker does not let us write %s: correct its access rules", what)
 
-    def work(self, link: Link, now: float) -> None:
-        """Publish what is due; only while connected."""
-        if self.due() <= now or self._outbox:
-            with self._store.snapshot():
-                self._work(link, now)
+    def work(self, link: Link | None, now: float) -> None:
+        """Publish what is due; only while listening. ``link``: None while there is nothing to publish on."""
+        if self.due(writing=link is not None) > now and not (self._outbox and link):
+            return
+        with self._store.snapshot():
+            for source, chain in self._gaps.work(now):
+                if self._receipting:
+                    self._receipting.remind(source, chain)
+            if self._absence:
+                self._outbox += self._absence.work(now)
+            if link:
+                self._publish(link, now)
+        if self._absent_topic is None:
+            self._outbox.clear()
 
-    def due(self) -> float:
+    def due(self, *, writing: bool) -> float:
         """When ``work`` has something to do."""
-        parts = (self._gaps, self._absence, self._receipting)
+        parts = (self._gaps, self._absence, self._receipting if writing else None)
         return min(part.due() for part in parts if part is not None)
 
-    def _work(self, link: Link, now: float) -> None:
-        for source, chain in self._gaps.work(now):
-            if self._receipting:
-                self._receipting.remind(source, chain)
-        if self._absence:
-            self._outbox += self._absence.work(now)
-        for message in self._outbox:
-            if self._absent_topic:
+    def _publish(self, link: Link, now: float) -> None:
+        if self._absent_topic:
+            for message in self._outbox:
                 link.publish(self._absent_topic, message)
-        self._outbox.clear()
+            self._outbox.clear()
         if self._receipting:
             self._receipting.work(link, now)

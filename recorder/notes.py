@@ -68,7 +68,7 @@ def _event(store: Store, name: str) -> tuple[int, int]:
 
 
 def _words(text: str, limit: int, what: str) -> str:
-    words = " ".join(one_line(text, limit + 1).split())
+    words = one_line(" ".join(text.split()), limit)
     if not words or len(text) > limit:
         raise UsageError(f"{what}: 1 to {limit} characters")
     return words

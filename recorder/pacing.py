@@ -9,8 +9,7 @@ EVERY_S = 0.1
 class Pacing:
     """What is wanted and what is on its way. Whoever publishes reads the newest value only then."""
 
-    def __init__(self, window: int, every_s: float = EVERY_S) -> None:
-        self.window = window
+    def __init__(self, every_s: float = EVERY_S) -> None:
         self._every_s = every_s
         self._wanted: dict[str, set[str]] = {}
         self._rest_until: dict[str, float] = {}
@@ -22,9 +21,7 @@ class Pacing:
             self._wanted.setdefault(source, set()).update(wanted)
 
     def take(self, now: float) -> tuple[str, set[str]] | None:
-        """A post and its chains whose turn it is; None while nothing is due or the window is full."""
-        if len(self._flight) >= self.window:
-            return None
+        """A post and its chains whose turn it is; None while nothing is due."""
         for source in self._wanted:
             if self._rest_until.get(source, 0.0) <= now:
                 self._rest_until[source] = now + self._every_s
@@ -32,9 +29,7 @@ class Pacing:
         return None
 
     def due(self) -> float:
-        """When ``take`` may have something again; infinity if only a PUBACK can bring it."""
-        if len(self._flight) >= self.window:
-            return float("inf")
+        """When ``take`` may have something again."""
         return min((self._rest_until.get(source, 0.0) for source in self._wanted), default=float("inf"))
 
     def sent(self, mid: int, source: str, chain: str) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import rfc8785
 
 from recorder.ledger import Settled
-from recorder.line import WINDOW, Link
-from recorder.pacing import Pacing
+from recorder.line import Link
+from recorder.pacing import EVERY_S, Pacing
 from recorder.rows import chain_id, name_of
 from recorder.stating import stated
 from recorder.store import Store
@@ -18,13 +18,14 @@ class Receipting:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._pacing = Pacing(WINDOW)
+        self._pacing = Pacing()
+        self._full_until = 0.0
         self._retained: dict[str, str] = {}
 
-    def connected(self, window: int) -> None:
+    def connected(self) -> None:
         """Every post is told again where its newest chain stands: the broker may have forgotten."""
         self._pacing.disconnected()
-        self._pacing.window = window
+        self._full_until = 0.0
         for row in list(self._store.rows("SELECT DISTINCT source FROM chain")):
             self._pacing.want(row["source"], oldest_first(self._store, row["source"])[-1:])
 
@@ -45,8 +46,8 @@ class Receipting:
         return self._pacing.acknowledged(mid)
 
     def work(self, link: Link, now: float) -> None:
-        """Publish what is due."""
-        while (turn := self._pacing.take(now)) is not None:
+        """Publish what is due, as far as the broker's window has room; if it has none, look again soon."""
+        while not (full := link.room <= 0) and (turn := self._pacing.take(now)) is not None:
             source, wanted = turn
             order = oldest_first(self._store, source, wanted)
             newest = order[-1]
@@ -54,10 +55,11 @@ class Receipting:
                 payload = receipt(uuid, self._reach(source, uuid))
                 self._pacing.sent(link.publish(f"{source[1:]}/receipt", payload, retain=True), source, uuid)
             self._retained[source] = newest
+        self._full_until = now + EVERY_S if full else 0.0
 
     def due(self) -> float:
         """When ``work`` has something to do."""
-        return self._pacing.due()
+        return max(self._pacing.due(), self._full_until)
 
     def _differing(self, source: str) -> Iterable[str]:
         """Behind, beyond or beside; and the newest chain if the retained receipt is another's."""

@@ -14,6 +14,7 @@ from recorder.intake import Message
 from recorder.ledger import Ledger
 from recorder.line import UNSUPPORTED_PROTOCOL, Arrived, Connected, Ended, Link, Notice, Published, Stop, Subscribed
 from recorder.store import Store
+from recorder.writer import Writer
 
 BATCH = 256
 WAIT_S = 1.0
@@ -57,6 +58,8 @@ class Subscriber:
             absent_topic=manner.absent_topic,
         )
         self._inbox: queue.SimpleQueue[Notice] = queue.SimpleQueue()
+        self._writer = Writer(broker, manner.client_id, self._inbox, manner.backoff_s)
+        self._publishes = manner.receipts or manner.absent_topic is not None
         self._link: Link | None = None
         self._deadline = time.monotonic()
 
@@ -73,14 +76,17 @@ class Subscriber:
             self._record([notice for notice in batch if isinstance(notice, Arrived)])
             for notice in batch:
                 self._heed(notice)
-            if self.connected and self._link is not None:
-                self._duties.work(self._link, time.monotonic())
+            self._writer.work(time.monotonic())
+            if self.connected:
+                self._duties.work(self._writer.link, time.monotonic())
             stopping = any(isinstance(notice, Stop) for notice in batch)
         self._hang_up()
 
     def _batch(self) -> list[Notice]:
         """What waits, at most BATCH; waits for the first one until something else is due."""
-        due = min(self._deadline, self._duties.due() if self.connected else self._deadline)
+        due = min(self._deadline, self._writer.due())
+        if self.connected:
+            due = min(due, self._duties.due(writing=self._writer.connected))
         patience = min(WAIT_S, max(0.0, due - time.monotonic()))
         batch: list[Notice] = []
         try:
@@ -122,8 +128,15 @@ class Subscriber:
         self._disconnected(self._disk_backoff.pause_s())
 
     def _heed(self, notice: Notice) -> None:
-        if isinstance(notice, Stop) or notice.link is not self._link:
-            return
+        if self._writer.owns(notice):
+            if isinstance(notice, Published):
+                self._duties.published(notice)
+            elif self._writer.heed(notice, time.monotonic()):
+                self._duties.writing()
+        elif not isinstance(notice, Stop) and notice.link is self._link:
+            self._heed_listening(notice)
+
+    def _heed_listening(self, notice: Notice) -> None:
         match notice:
             case Connected():
                 self._on_connack(notice)
@@ -131,8 +144,6 @@ class Subscriber:
                 if refused:
                     _log.error("%s does not let us read all posts' topics: correct its access rules", self._broker)
                 self._duties.listening(time.monotonic())
-            case Published():
-                self._duties.published(notice)
             case Ended():
                 self._on_end(notice)
             case _:
@@ -147,8 +158,10 @@ class Subscriber:
             self.connected = True
             self._line_backoff.succeeded()
             self._deadline = float("inf")
-            self._duties.connected(notice, time.monotonic())
+            self._duties.connected(time.monotonic())
             link.subscribe()
+            if self._publishes:
+                self._writer.open(link.version, time.monotonic())
             return
         _log.warning("%s refuses MQTT %s: %s", self._broker, link.version, notice.words)
         if notice.reason in UNSUPPORTED_PROTOCOL:
@@ -171,6 +184,7 @@ class Subscriber:
         now = time.monotonic()
         self._link = None
         self.connected = False
+        self._writer.close()
         self._duties.deaf(now)
         self._deadline = now + pause_s
 
@@ -198,6 +212,7 @@ class Subscriber:
     def _hang_up(self) -> None:
         """A clean DISCONNECT behind the last PUBACKs; a dead line is not waited for."""
         self.connected = False
+        self._writer.close()
         if self._link is None:
             return
         self._link.hang_up()

@@ -28,6 +28,7 @@ _UNSUPPORTED_PROTOCOL = 0x84
 _NOT_YET_VALID = 9  # X509_V_ERR_CERT_NOT_YET_VALID (OpenSSL, x509_vfy.h)
 _SESSION_EXPIRY_S = 7 * 24 * 3600
 _RECEIVE_AT_ONCE = 20
+_ROOM_WITHIN_S = 0.5
 _LARGEST_PACKET_BYTES = 64 * 1024
 _PAHO_KEEPALIVE = 0.7
 _RECEIVE_MAXIMUM_DEFAULT = 65_535
@@ -76,6 +77,7 @@ class Line:
         self._given_up = False
         self._gone = threading.Event()
         self._room = threading.Semaphore(_RECEIVE_AT_ONCE)
+        self._closed = False
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
             client_id=access.client_id,
@@ -112,10 +114,9 @@ class Line:
 
     def acknowledge(self, mid: int) -> None:
         """PUBACK a message that arrived; one of QoS 0 (packet identifier 0) only makes room for another."""
+        self._room.release()
         if mid:
             self._client.ack(mid, QOS)
-        else:
-            self._room.release()
 
     @property
     def alive(self) -> bool:
@@ -125,6 +126,7 @@ class Line:
 
     def close(self) -> None:
         """Send DISCONNECT if the line is up, and let go. Returns at once; the network thread ends by itself."""
+        self._closed = True
         self._given_up = True
         self._client.disconnect()
 
@@ -179,8 +181,10 @@ class Line:
         self._inbox.put(Connected(self._clock.now(), self._generation, maximum, packet))
 
     def _on_message(self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
-        # No Receive Maximum bounds QoS 0, which promises nothing: what comes too fast is dropped.
-        if message.qos == 0 and not self._room.acquire(blocking=False):
+        # Receive Maximum does not bound QoS 0, and Mosquitto 2.0.11 passes it as soon as PUBACKs flow: let the
+        # line wait, not our memory. What finds no room in time, since the disk takes no orders now, is not
+        # acknowledged, and comes again on the next connection.
+        if self._closed or not self._room.acquire(timeout=_ROOM_WITHIN_S):
             return
         self._inbox.put(
             Arrived(

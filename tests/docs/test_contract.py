@@ -8,19 +8,25 @@ from typing import Any, get_args
 
 import pytest
 import rfc8785
+from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 from vectors import BOOT, CHAIN, SOURCE, TOPICS, TestKey, vectors
 
-from device.events import Checkin, Data, Door, Envelope, Jwk, System
+from device.config import LinkSection
+from device.events import MAX_EVENT_BYTES, Checkin, Data, Door, Envelope, Jwk, System
 from device.link.hints import PROTOCOL, Hints
+from device.link.inbound import REPLAY_ROWS, REPLAYS_AT_ONCE, STRAYS_TOLD, STRAYS_WITHIN_MS, UNRECEIPTED_ROWS
 from device.link.line import EVENT_CONTENT_TYPE
-from device.link.sender import WINDOW
+from device.link.orders import ORDERS
+from device.link.receipts import MAX_RECEIPT_BYTES
+from device.link.sender import HOLD_LONGEST_MS, WINDOW
 from device.link.uplink import STATE_AT_MOST_MS
 from device.readings import Instant
 from device.record.chain import Chain, Head, Sealed, verify
-from device.record.journal import Journal
+from device.record.journal import DONE, Journal, Sent
 from device.rules.doors import DoorLimits, DoorsRule
 from device.rules.health import HealthRule
+from device.rules.orders import FLOOD_TOLD_EVERY_MS, LONGEST_AHEAD_MS, REMEMBERED, TOKEN_EVERY_MS, TOKENS
 from device.rules.timekeeping import TimekeepingRule
 
 PAGE = (Path(__file__).parents[2] / "docs" / "contract.md").read_text(encoding="utf-8")
@@ -68,15 +74,58 @@ def test_every_kind_has_a_heading() -> None:
 def test_the_topics_are_those_of_the_code() -> None:
     told = set(re.findall(r"^\| `\{root\}(/\S+)`", PAGE, re.MULTILINE))
     base = "/{site}/{post}"
-    used = {TOPICS.event("{kind}"), TOPICS.status, TOPICS.state, TOPICS.identity}
+    used = {TOPICS.event("{kind}"), TOPICS.alarm("{kind}"), TOPICS.status, TOPICS.state, TOPICS.identity}
+    used |= {TOPICS.receipt, TOPICS.orders.replace("#", "{name}"), TOPICS.reply("{id}")}
     assert told == {topic.replace(TOPICS.base, base) for topic in used}
+    orders = re.findall(r"^\| `order/(\w+)` \| (.+?) \|", PAGE, re.MULTILINE)
+    assert {name for name, _ in orders} == set(ORDERS)
+    for name, members in orders:
+        beside = {field.alias or key for key, field in ORDERS[name].model_fields.items()} - {"id", "expires"}
+        assert set(re.findall(r"`(\w+)`", members)) == beside
 
 
 def test_the_numbers_are_those_of_the_code() -> None:
     text = " ".join(PAGE.split())
-    assert f"more than {WINDOW} messages" in text
-    assert f"at most every {STATE_AT_MOST_MS // 1000} seconds" in text
-    assert EVENT_CONTENT_TYPE in text
+    section = LinkSection.model_fields
+    for told in (
+        f"more than {WINDOW} messages",
+        f"at most {WINDOW} messages already on their way",
+        f"at most every {STATE_AT_MOST_MS // 1000} seconds",
+        EVENT_CONTENT_TYPE,
+        f"tried again every {HOLD_LONGEST_MS // 1000} seconds at the longest",
+        f"`link.receipt_timeout` ({section['receipt_timeout'].default.seconds} seconds unless configured)",
+        f"at most {UNRECEIPTED_ROWS} for one receipt",
+        f"at most {UNRECEIPTED_ROWS} new events beyond",
+        f"at most {MAX_RECEIPT_BYTES} bytes; unknown members",
+        f"at most {STRAYS_TOLD} an hour",
+        f"at most {MAX_EVENT_BYTES} bytes of JSON",
+        f"at most {LONGEST_AHEAD_MS // 3_600_000} hours ahead",
+        f"at most {REPLAY_ROWS} numbers",
+        f"at most {REMEMBERED}.",
+        f"{TOKENS} orders in a burst and one more every {TOKEN_EVERY_MS // 1000} seconds",
+    ):
+        assert told in text, told
+    assert (REPLAYS_AT_ONCE, FLOOD_TOLD_EVERY_MS, STRAYS_WITHIN_MS) == (4, 60_000, 3_600_000)
+    assert "Four replays are worked on at a time" in text
+
+
+def test_every_other_example_is_valid() -> None:
+    """By the published schema of what it shows; each has one at least."""
+    schemas = Path(__file__).parents[2] / "docs" / "schemas"
+    names = ("status", "state", "identity", "receipt", "order.replay", "reply", "event")
+    taken: dict[str, int] = dict.fromkeys(names, 0)
+    for example in EXAMPLES:
+        found = [
+            name
+            for name in names
+            if Draft202012Validator(json.loads((schemas / f"{name}.json").read_text("utf-8"))).is_valid(example)
+        ]
+        assert len(found) == 1, (example, found)
+        taken[found[0]] += 1
+    assert taken == {**dict.fromkeys(names, 1), "reply": 2}
+    (receipt,) = (found for found in EXAMPLES if found.keys() == {"chain", "seq", "hash"})
+    (state,) = (found for found in EXAMPLES if "chains" in found)
+    assert receipt.items() <= state["chains"][0].items()
 
 
 def test_the_example_event_is_a_test_vector_and_verifies() -> None:
@@ -93,7 +142,7 @@ def test_the_retained_examples_have_the_members_that_a_post_writes(tmp_path: Pat
         Sealed(vector.topic.rpartition("/")[2], vector.payload, Head(CHAIN, number, vector.listed()["sha256"]))
         for number, vector in enumerate(vectors()[:3], 1)
     ]
-    journal.append(sealed, {}, 0, {key.kid: key.jwk().model_dump_json()})
+    journal.append(sealed, {}, Sent({DONE: 3}))
     doors = DoorsRule([DoorLimits("front", 60_000, None)])
     holds = {
         **HealthRule().holds(HealthRule.initial),
@@ -103,7 +152,7 @@ def test_the_retained_examples_have_the_members_that_a_post_writes(tmp_path: Pat
     hints = Hints(TOPICS, BOOT, key.jwk())
     status, state, identity = (
         json.loads(hints.online(NOW)),
-        json.loads(hints.state(NOW, journal, 3, 3, holds)),
+        json.loads(hints.state(NOW, journal, 3, {**holds, "bytes": {"event": 2412}})),
         json.loads(hints.identity(journal)),
     )
     journal.close()

@@ -4,14 +4,14 @@ import random
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from faults.checker import Verdict, decide
-from faults.history import drawn
+from faults.history import History, drawn
 from faults.played import House
 
 
@@ -31,13 +31,13 @@ class Result:
         return self.verdict is not None and self.verdict.good
 
 
-def play(seed: str, folder: Path) -> Result:
+def play(seed: str, folder: Path, build: Callable[[Path, History], House] = House) -> Result:
     """One round in ``folder``, which is kept unless all is well."""
     history = drawn(seed)
     began_s = time.monotonic()
     verdict, why = None, ""
     try:
-        with closing(House(folder, history)) as house:
+        with closing(build(folder, history)) as house:
             house.open()
             for step in history.steps:
                 house.play(step)

@@ -53,13 +53,13 @@ class Gate:
 
 
 @contextmanager
-def gate_with(folder: Path, rows: int = 0, link: str = 'receipt_timeout = "1s"') -> Iterator[Gate]:
+def gate_with(folder: Path, rows: int = 0, topic: str = "guardpost/#") -> Iterator[Gate]:
     if rows:
         fill(folder / "post" / "state", f"/{BASE}", rows)
     with (
         mosquitto(folder / "mosquitto") as broker,
-        listening(broker.port) as listener,
-        post(folder / "post", broker.url, link=link) as made,
+        listening(broker.port, topic) as listener,
+        post(folder / "post", broker.url, link='receipt_timeout = "1s"') as made,
     ):
         gate = Gate(made, broker, listener)
         assert made.tap(1).startswith("accepted")
@@ -185,16 +185,18 @@ def test_garbage_is_told_a_few_times_and_obeyed_never(gate: Gate) -> None:
     assert gate.post.said().count("connected to") == 1
 
 
-@pytest.mark.parametrize("what", ["strange", "nothing yet", "rolled back", "garbage"])
-@pytest.mark.parametrize("qos", ["0", "1"])
+@pytest.mark.parametrize(
+    ("what", "qos"),
+    [("strange", "1"), ("nothing yet", "1"), ("rolled back", "1"), ("garbage", "1"), ("nothing yet", "0")],
+)
 def test_a_flood_of_receipts_makes_few_events_and_no_officer_waits(tmp_path: Path, what: str, qos: str) -> None:
-    with gate_with(tmp_path, 2_000) as gate:
+    with gate_with(tmp_path, 2_000, f"{BASE}/event/#") as gate:
         chain, before = gate.chain, len(gate.rows)
         payloads = {
-            "strange": (receipt(STRANGE.format(n % 0xFFFF), 5, "ab" * 32) for n in range(30_000)),
-            "nothing yet": (receipt(chain, 0) for _ in range(30_000)),
-            "rolled back": (receipt(chain, 5_000 + n, "ab" * 32) for n in range(30_000)),
-            "garbage": (b"no receipt %d" % n for n in range(30_000)),
+            "strange": (receipt(STRANGE.format(n % 0xFFFF), 5, "ab" * 32) for n in range(10_000)),
+            "nothing yet": (receipt(chain, 0) for _ in range(10_000)),
+            "rolled back": (receipt(chain, 5_000 + n, "ab" * 32) for n in range(10_000)),
+            "garbage": (b"no receipt %d" % n for n in range(10_000)),
         }[what]
         with flooding(gate.broker.port, RECEIPT, payloads, "-q", qos) as flood:
             waited_s = []

@@ -1,10 +1,10 @@
-"""One parser under atheris, in a process of its own that libFuzzer ends: ``python -m fuzz.guided TARGET N SEED``."""
+"""One parser under atheris, in a process that libFuzzer ends: ``python -m fuzz.guided TARGET INPUTS SEED``."""
 
 import random
 import sys
 from pathlib import Path
 
-import atheris  # type: ignore[import-not-found,unused-ignore]
+import atheris  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
 with atheris.instrument_imports(include=["device", "recorder", "rfc8785"]):
     from fuzz.targets import TARGETS

@@ -1,4 +1,4 @@
-"""Valid inputs to begin from: real sealed events, orders, receipts, retained messages, a roster, a configuration."""
+"""Valid inputs to begin from: sealed events, orders, receipts, retained messages, rosters, configurations."""
 
 import json
 from collections.abc import Sequence
@@ -109,7 +109,7 @@ CONFIGS = [
 
 
 def resigned(event: bytes) -> bytes:
-    """The members of ``event``, whatever they are, canonical and properly signed; as it was where that cannot be."""
+    """The members of ``event``, canonical and signed, whatever they are; ``event`` itself where that cannot be."""
     try:
         members = json.loads(event)
         if not isinstance(members, dict):

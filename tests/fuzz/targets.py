@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from fuzz.mutation import mutated
-from fuzz.seeds import CONFIGS, EVENTS, KEY, MESSAGES, ORDERS, RECEIPTS, ROSTERS, ROWS, TOPICS, resigned
 from postkit import BOOT, CHAIN, SOURCE, at
 
 from device.config import parse
@@ -21,6 +19,8 @@ from device.readings import Arrived, Asked, Misasked
 from device.record.chain import Chain, Head, event_hash, follow, read, verify
 from device.rules.orders import OrdersRule
 from device.rules.roster import Roster, RosterFile
+from fuzz.mutation import mutated
+from fuzz.seeds import CONFIGS, EVENTS, KEY, MESSAGES, ORDERS, RECEIPTS, ROSTERS, ROWS, TOPICS, resigned
 from recorder.intake import Cleared, Event, Identity, Message, Refused, Report, sort
 
 FILE = Path("fuzzed.toml")

@@ -35,7 +35,7 @@ class OnlinePost:
         self._published = 0
         self._inbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, "post", protocol=MQTTProtocolVersion.MQTTv5)
-        self._client.on_message = lambda _c, _u, message: self._inbox.put(message.payload)
+        self._client.on_message = lambda _c, _u, message: self._inbox.put(bytes(message.payload))
         self._client.on_publish = self._on_publish
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()

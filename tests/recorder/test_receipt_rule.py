@@ -104,7 +104,7 @@ def model(told: Told, came: Counter[bytes], first: int) -> tuple[int, str]:
 
 
 @settings(
-    max_examples=150,
+    max_examples=300,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )

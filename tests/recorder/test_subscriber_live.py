@@ -3,11 +3,7 @@
 import signal
 import socket
 import sqlite3
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Literal
@@ -15,6 +11,7 @@ from typing import Literal
 import pytest
 from brokers import Mosquitto, free_port
 from far_ends import Desk, Post, publish, publish_lines
+from programs import program, recording, whole
 from waiting import until
 
 from recorder.broker import Broker
@@ -25,30 +22,11 @@ from recorder.service import Recorder, Settings, read_summary
 from recorder.verifying import verify_store
 
 
-@contextmanager
-def recording(broker: str, path: Path, protocol: Literal["auto", "5", "3.1.1"] = "auto") -> Iterator[Recorder]:
-    """A recorder in this process, connected."""
-    with Recorder(Settings(broker, path, protocol=protocol, backoff_s=(0.05, 0.2))) as recorder:
-        until(lambda: recorder.connected)
-        yield recorder
-
-
-@contextmanager
-def program(broker: str, path: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """``guardpost-recorder run`` as its own process."""
-    words = [sys.executable, "-m", "recorder", "run", "--broker", broker, "--store", str(path)]
-    with log.open("ab") as stderr, subprocess.Popen(words, stderr=stderr) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
 @pytest.mark.parametrize(("protocol", "version"), [("5", "5"), ("3.1.1", "mqttv311"), ("auto", "mqttv311")])
 def test_what_a_foreign_client_publishes_is_recorded(
     mosquitto: Mosquitto, tmp_path: Path, post: Post, protocol: Literal["auto", "5", "3.1.1"], version: str
 ) -> None:
-    with recording(mosquitto.url, tmp_path / "r.db", protocol) as recorder:
+    with recording(mosquitto.url, tmp_path / "r.db", protocol=protocol) as recorder:
         publish(mosquitto, post.identity(), post.retained("status", {"online": True}), version=version, retain=True)
         first, rest = post.message(post.sealed[0]), post.checkins(20)
         publish(mosquitto, first, version=version)
@@ -71,10 +49,10 @@ def test_a_megabyte_of_garbage_is_one_finding(mosquitto: Mosquitto, tmp_path: Pa
 def test_the_session_keeps_what_comes_while_the_recorder_is_away(
     mosquitto: Mosquitto, tmp_path: Path, post: Post, protocol: Literal["5", "3.1.1"]
 ) -> None:
-    with recording(mosquitto.url, tmp_path / "r.db", protocol):
+    with recording(mosquitto.url, tmp_path / "r.db", protocol=protocol):
         publish(mosquitto, post.identity(), retain=True)
     publish(mosquitto, post.message(post.sealed[0]), *post.checkins(3))
-    with recording(mosquitto.url, tmp_path / "r.db", protocol) as recorder:
+    with recording(mosquitto.url, tmp_path / "r.db", protocol=protocol) as recorder:
         until(lambda: recorder.summary().verified == 4)
 
 
@@ -101,11 +79,11 @@ def test_killed_while_messages_flow_it_misses_nothing(mosquitto: Mosquitto, tmp_
                 until(lambda: "connected" in log.read_text())
                 publish(mosquitto, post.message(post.sealed[0]))
                 flow.start()
-            until(lambda: _count(path) > 300 * kill + 50)  # noqa: B023
+            until(lambda: whole(path) > 300 * kill + 50)  # noqa: B023
             process.send_signal(signal.SIGKILL)
     flow.join(30)
     with program(mosquitto.url, path, log) as process:
-        until(lambda: _count(path) == 1501)
+        until(lambda: whole(path) == 1501)
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
     desk = Desk(path)
@@ -113,13 +91,6 @@ def test_killed_while_messages_flow_it_misses_nothing(mosquitto: Mosquitto, tmp_
     assert desk.flaws() == {}
     desk.store.close()
     assert "Traceback" not in log.read_text()
-
-
-def _count(path: Path) -> int:
-    try:
-        return read_summary(path).verified
-    except StoreError:
-        return 0
 
 
 def _faulty(*_: object) -> None:

@@ -17,7 +17,8 @@ NO_HASH = "0" * 64
 
 def publish(port: int, topic: str, payload: bytes, *more: str) -> None:
     """One message, QoS 1 unless ``more`` says otherwise; returns once the broker has it."""
-    subprocess.run([*_client(port, topic), "-s", *more], input=payload, check=True, timeout=20)
+    content = "-s" if payload else "-n"
+    subprocess.run([*_client(port, topic), content, *more], input=payload, check=True, timeout=20)
 
 
 def publish_all(port: int, topic: str, payloads: Iterable[bytes]) -> None:

@@ -55,7 +55,7 @@ def _size(stream: bytearray) -> int | None:
 
 
 class Outstanding:
-    """PUBLISHes of QoS 1 in one direction that no PUBACK has answered. ``most``: the most there ever were."""
+    """PUBLISHes of QoS 1 towards the broker that no PUBACK has answered. ``most``: the most there ever were."""
 
     def __init__(self) -> None:
         self.now = 0

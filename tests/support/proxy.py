@@ -82,7 +82,6 @@ class _Call:
     frames: Frames = field(default_factory=Frames)
     frames_up: Frames = field(default_factory=Frames)
     upwards: Outstanding = field(default_factory=Outstanding)
-    downwards: Outstanding = field(default_factory=Outstanding)
     held: list[tuple[float, bytes]] = field(default_factory=list)
     deaf: bool = False
     closing: bool = False
@@ -100,7 +99,7 @@ class Proxy:
     """Forwards connections at ``port`` of 127.0.0.1 to ``target``. One thread owns all sockets and faults.
 
     ``taken``: how many connections it has let in. ``pubacks``: how many PUBACKs the broker has sent.
-    ``most_up``, ``most_down``: the most unacknowledged PUBLISHes that one connection carried to, from the broker.
+    ``most_up``: the most unacknowledged PUBLISHes that one connection ever carried to the broker.
     """
 
     def __init__(self, target: int) -> None:
@@ -114,7 +113,7 @@ class Proxy:
         self._stopping = self._is_shut = False
         self.port = port_to_keep()
         self.taken = 0
-        self.pubacks = self.most_up = self.most_down = 0
+        self.pubacks = self.most_up = 0
         self._listen()
         self._thread = threading.Thread(target=self._run, name="hostile line")
         self._thread.start()
@@ -289,7 +288,6 @@ class Proxy:
             return
         for packet in call.frames_up.feed(data):
             call.upwards.published(packet)
-            call.downwards.answered(packet)
         self.most_up = max(self.most_up, call.upwards.most)
         left = self._faults.close_after
         if left is not None and not call.closing:
@@ -305,13 +303,11 @@ class Proxy:
         call.down.ended = not data
         for packet in call.frames.feed(data):
             call.upwards.answered(packet)
-            call.downwards.published(packet)
             if kind(packet) == PUBACK:
                 self.pubacks += 1
                 self._puback(call, packet)
             elif not call.deaf:
                 call.down.buffer += packet
-        self.most_down = max(self.most_down, call.downwards.most)
 
     def _puback(self, call: _Call, packet: bytes) -> None:
         faults = self._faults
