@@ -5,16 +5,29 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO_SECONDS ?=
 PYTEST_ARGS ?=
+ROUNDS ?= 200
+SEED ?=
+INPUTS ?= 1000000
 
-.PHONY: demo test lint format schemas requirements clean
+DEBIAN := sh tests/debian-programs.sh mosquitto mosquitto_sub:mosquitto-clients strace prlimit:util-linux \
+	systemd-analyze:systemd
+
+.PHONY: demo test faults fuzz lint format schemas requirements clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.sim
 	$(BIN)/guardpost-sim demo $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
 
 test: .venv/.test
-	sh tests/debian-programs.sh mosquitto mosquitto_sub:mosquitto-clients strace prlimit:util-linux systemd-analyze:systemd
+	$(DEBIAN)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+faults: .venv/.test
+	$(DEBIAN)
+	PYTHONPATH=tests/support:tests $(BIN)/python -m faults --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
+
+fuzz: .venv/.test .venv/.fuzz
+	PYTHONPATH=tests/support:tests $(BIN)/python -m fuzz --inputs $(INPUTS) $(if $(SEED),--seed $(SEED))
 
 lint: .venv/.test
 	$(BIN)/ruff check

@@ -120,6 +120,7 @@ def test_a_slow_line_brings_everything_on_one_connection(tmp_path: Path) -> None
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "with a tap on its way"])
 def test_a_half_open_line_is_found_within_one_and_a_half_keepalives(tmp_path: Path, busy: bool) -> None:
     with gate_with(tmp_path) as gate:
+        until(lambda: gate.listener.of("state") and gate.heard())
         gate.until_all_heard()
         gate.line.be(deaf=True)
         went_s = time.monotonic()
@@ -184,6 +185,7 @@ def test_events_too_large_for_the_broker_wait_without_a_reconnect_until_it_takes
 
 def test_a_broker_that_comes_and_goes_as_an_officer_taps_costs_no_green(tmp_path: Path) -> None:
     with gate_with(tmp_path) as gate:
+        until(gate.heard)
         answers = []
         for number in range(1, 11):
             gate.line.cut("rst" if number % 2 else "fin")

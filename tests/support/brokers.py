@@ -123,7 +123,11 @@ class Listener:
 
     def close(self) -> None:
         self._process.terminate()
-        self._process.wait(10)
+        try:
+            self._process.wait(3)
+        except subprocess.TimeoutExpired:  # mosquitto_sub's signal handler takes locks that its loop may hold
+            self._process.kill()
+            self._process.wait(10)
         self._thread.join()
         assert self._process.stdout is not None
         self._process.stdout.close()
