@@ -39,7 +39,7 @@ format: .venv/.test
 	$(BIN)/ruff format
 
 schemas: .venv/.test
-	$(BIN)/python -m device.schemas docs/schemas
+	$(BIN)/python -m device.schemas docs
 	$(BIN)/python tests/docs/vectors.py docs/vectors
 
 # Needs uv. Names no registry; every file is held to its hash.
@@ -47,7 +47,9 @@ requirements:
 	uv pip compile -q --upgrade $(COMPILE) --group build --group post -o requirements/post.txt
 	uv pip compile -q --upgrade $(COMPILE) --group build --extra sim --extra recorder -o requirements/sim.txt
 	uv pip compile -q --upgrade $(COMPILE) --group build --group test --extra sim --extra recorder -o requirements/test.txt
-COMPILE := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml
+	uv pip compile -q --upgrade $(LOCK) tests/fuzz/requirements.in -o requirements/fuzz.txt
+LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
+COMPILE := $(LOCK) pyproject.toml
 
 .venv/bin/pip:
 	sh tests/debian-programs.sh $(PYTHON):python3 venv:python3-venv

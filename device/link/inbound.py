@@ -16,10 +16,21 @@ from device.record.journal import DONE
 
 UNRECEIPTED_ROWS = 500
 """While receipts arrive, no more than this are sent beyond them, and so many go again for one receipt."""
+LONGEST_STALL_TIMES = 120
+"""Times ``receipt_timeout`` between re-sends for a receipt that does not move: an hour by default."""
 REPLAY_ROWS = 1_000
 REPLAYS_AT_ONCE = 4
 STRAYS_TOLD = 10
 STRAYS_WITHIN_MS = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Stalled:
+    """Rows went again at uptime ``since_ms`` because of a receipt for ``position``; not before ``wait_ms`` again."""
+
+    position: int
+    since_ms: int
+    wait_ms: int
 
 
 @dataclass
@@ -35,6 +46,7 @@ class Receipts:
     positions: dict[str, int]
     arrived_ms: int | None = None
     acknowledged: Acknowledged = field(default_factory=Acknowledged)
+    _stalled: dict[str, _Stalled] = field(default_factory=dict)
     _rolled: set[str] = field(default_factory=set)
     _strays: "OrderedDict[str, None]" = field(default_factory=OrderedDict)
     _told_ms: deque[int] = field(default_factory=lambda: deque(maxlen=STRAYS_TOLD))
@@ -42,6 +54,8 @@ class Receipts:
     def take(self, arrived: Arrived) -> list[RuleReading]:
         """One receipt; what the rules have to know of it."""
         now_ms = arrived.at.uptime_ms
+        if not arrived.payload:
+            return []  # somebody cleared the retained receipt
         try:
             receipt = read_receipt(arrived.payload)
         except Unreadable as error:
@@ -82,9 +96,26 @@ class Receipts:
         if self.sender.again_waiting:
             return
         last = self._last(stored.chain)
-        rows = self.rows.rows(stored.position, UNRECEIPTED_ROWS)
         lately = self.acknowledged.lately(now_ms - self.timeout_ms)
-        self.sender.send_again(row.position for row in rows if row.position <= last and row.position not in lately)
+        rows = self.rows.rows(stored.position, UNRECEIPTED_ROWS)
+        lacking = [row.position for row in rows if row.position <= last and row.position not in lately]
+        if lacking and self._patient(stored, now_ms):
+            self.sender.send_again(lacking)
+
+    def _patient(self, stored: Stored, now_ms: int) -> bool:
+        """Whether this receipt may make rows go again: one that never moves does so ever more seldom.
+
+        A forked chain is receipted no further, and the line has better uses than the same rows for ever.
+        """
+        stalled = self._stalled.get(stored.chain)
+        if stalled is None or stalled.position != stored.position:
+            self._stalled[stored.chain] = _Stalled(stored.position, now_ms, self.timeout_ms)
+            return True
+        if now_ms - stalled.since_ms < stalled.wait_ms:
+            return False
+        longest_ms = LONGEST_STALL_TIMES * self.timeout_ms
+        self._stalled[stored.chain] = _Stalled(stored.position, now_ms, min(2 * stalled.wait_ms, longest_ms))
+        return True
 
     def _last(self, chain: str) -> int:
         """The chain's newest row that a broker has taken."""

@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from link_bench import BASE, Sending, sending
 from waiting import until
 
 from device.events import NO_HASH, Door, Draft
-from device.readings import Asked, Misasked, Refused, Replayed, RolledBack
+from device.readings import Arrived, Asked, Misasked, Refused, Replayed, RolledBack
 from device.record.chain import event_hash
 
 SOON = timedelta(minutes=5)
@@ -163,6 +164,14 @@ def test_another_hash_under_a_held_number_is_a_rollback(post: Sending, broker: M
     tell(broker, "receipt", receipt(post, 2) | {"hash": "ab" * 32})
     post.until(lambda: post.told)
     assert isinstance(post.told[0], RolledBack)
+
+
+def test_a_cleared_receipt_is_nothing(post: Sending, broker: Mosquitto) -> None:
+    post.until(lambda: post.uplink.up)
+    tell(broker, "receipt", b"")
+    tell(broker, "receipt", receipt(post, 1))
+    post.until(lambda: post.uplink.known().cursors.get(post.chain.head.chain) == 1)
+    assert post.told == []
 
 
 @pytest.mark.parametrize(
@@ -392,3 +401,21 @@ def test_an_idle_post_sends_less_than_10_kb_an_hour(tmp_path: Path, broker: Mosq
         hour = sum(post.uplink._budget.today(post.clock.now()).values()) - spent
         assert 0 < hour + 2 * 120 < 10_000
         assert listener.of("state")[-1].json()["bytes"]["state"] > 0
+
+
+def test_a_receipt_that_never_moves_makes_rows_go_again_ever_more_seldom(
+    post: Sending, broker: Mosquitto, listener: Listener
+) -> None:
+    """As of a forked chain: an hour of the same receipt every second is a handful of re-sends."""
+    post.record_taps(10)
+    post.until_delivered()
+    post.until(lambda: not post.uplink._sender.flight)
+    rounds = 0
+    stuck = Arrived(post.clock.now(), post.uplink._generation, 0, "", json.dumps(receipt(post, 5)).encode(), False)
+    for _ in range(600):
+        post.pass_ms(1_000)
+        post.uplink._receipts.take(replace(stuck, at=post.clock.now()))
+        if post.uplink._sender.again_waiting:
+            rounds += 1
+            post.until(lambda: not post.uplink._sender.again_waiting)
+    assert 3 <= rounds <= 12
