@@ -26,7 +26,7 @@ STRAYS_WITHIN_MS = 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class _Stalled:
-    """Rows went again at uptime ``since_ms`` because of a receipt for ``position``; not before ``wait_ms`` again."""
+    """Rows went again at ``since_ms`` for a receipt up to ``position``; for the same one not before ``wait_ms``."""
 
     position: int
     since_ms: int

@@ -42,8 +42,8 @@ def post(tmp_path: Path, broker: Mosquitto, listener: Listener) -> Iterator[Send
 def tell(broker: Mosquitto, topic: str, content: Any, *, retain: bool = False) -> None:
     payload = content if isinstance(content, bytes) else json.dumps(content).encode()
     subprocess.run(
-        ["mosquitto_pub", "-V", "5", "-h", "127.0.0.1", "-p", str(broker.port), "-q", "1", "-s",
-         "-t", f"{BASE}/{topic}", *(["-r"] if retain else [])],
+        ["mosquitto_pub", "-V", "5", "-h", "127.0.0.1", "-p", str(broker.port), "-q", "1",
+         "-s" if payload else "-n", "-t", f"{BASE}/{topic}", *(["-r"] if retain else [])],
         input=payload, check=True, timeout=20,
     )  # fmt: skip
 
