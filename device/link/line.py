@@ -77,7 +77,6 @@ class Line:
         self._given_up = False
         self._gone = threading.Event()
         self._room = threading.Semaphore(_RECEIVE_AT_ONCE)
-        self._closed = False
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
             client_id=access.client_id,
@@ -126,7 +125,6 @@ class Line:
 
     def close(self) -> None:
         """Send DISCONNECT if the line is up, and let go. Returns at once; the network thread ends by itself."""
-        self._closed = True
         self._given_up = True
         self._client.disconnect()
 
@@ -184,7 +182,7 @@ class Line:
         # Receive Maximum does not bound QoS 0, and Mosquitto 2.0.11 passes it as soon as PUBACKs flow: let the
         # line wait, not our memory. What finds no room in time, since the disk takes no orders now, is not
         # acknowledged, and comes again on the next connection.
-        if self._closed or not self._room.acquire(timeout=_ROOM_WITHIN_S):
+        if self._given_up or not self._room.acquire(timeout=_ROOM_WITHIN_S):
             return
         self._inbox.put(
             Arrived(

@@ -86,6 +86,11 @@ class _Call:
     deaf: bool = False
     closing: bool = False
 
+    def forward(self, packet: bytes) -> None:
+        """A PUBACK goes on to the near end."""
+        self.upwards.answered(packet)
+        self.down.buffer += packet
+
     @property
     def near(self) -> socket.socket:
         return self.up.source
@@ -302,7 +307,6 @@ class Proxy:
         data = call.far.recv(_CHUNK_BYTES)
         call.down.ended = not data
         for packet in call.frames.feed(data):
-            call.upwards.answered(packet)
             if kind(packet) == PUBACK:
                 self.pubacks += 1
                 self._puback(call, packet)
@@ -320,13 +324,13 @@ class Proxy:
         if faults.puback_s:
             call.held.append((time.monotonic() + faults.puback_s, packet))
         else:
-            call.down.buffer += packet
+            call.forward(packet)
 
     def _release(self, call: _Call) -> None:
         now_s = time.monotonic()
         for due_s, packet in call.held:
             if due_s <= now_s:
-                call.down.buffer += packet
+                call.forward(packet)
         call.held = [(due_s, packet) for due_s, packet in call.held if due_s > now_s]
 
     def _inject(self, packet: bytes) -> None:
