@@ -163,7 +163,7 @@ def test_receive_maximum_holds_on_the_wire(tmp_path: Path) -> None:
     """Mosquitto's max_inflight_messages is its CONNACK's Receive Maximum; hints and alarms count too."""
     with gate_with(tmp_path, "max_inflight_messages 3", rows=200, puback_s=0.02) as gate:
         gate.until_all_heard()
-        assert gate.line.most_up == 3
+        assert 2 <= gate.line.most_up <= 3  # one place is kept for alarms
         assert gate.line.taken == 1
 
 
@@ -175,6 +175,8 @@ def test_events_too_large_for_the_broker_wait_without_a_reconnect_until_it_takes
         until(lambda: "larger than it allows (0x95)" in gate.post.said(), 10)
         for number in range(1, 6):
             assert gate.post.tap(number).startswith("accepted")
+        # State is due again after 5 s: said or sent twice on one connection, nothing of it made the broker hang up.
+        until(lambda: gate.post.said().count("state is not sent") + len(gate.listener.of("state")) >= 2)
         assert gate.post.told().count("system refused") == 1
         assert gate.line.taken == 1, gate.post.said()
         gate.broker.stop(signal.SIGTERM)
