@@ -7,7 +7,7 @@ from pydantic import Field
 
 from device.effects import Effect, Replay, Reply
 from device.events import Draft, OrderTaken
-from device.readings import Asked, Instant, Misasked, Replayed, Started
+from device.readings import Asked, Instant, Misasked, Replayed, ReplayRange, Started
 from device.rules.rule import Cause, Due, State, Step
 
 LONGEST_AHEAD_MS = 24 * 3600 * 1000
@@ -20,10 +20,14 @@ FLOOD_TOLD_EVERY_MS = 60_000
 
 
 class Known(State):
-    """An order that was taken. ``reply``: what was answered, None while it is being worked on."""
+    """An order that was taken. ``reply``: what was answered, None while it is being worked on.
+
+    ``replay``: chain, first and last number of what it asked for.
+    """
 
     sha256: str
     expires_ms: int
+    replay: tuple[str, int, int] | None = None
     reply: dict[str, Any] | None = None
 
 
@@ -54,8 +58,8 @@ class OrdersRule:
                 return _answered(state, order_id, dict(reply))
             case Due() if state.flood_ms is not None and now.uptime_ms >= state.flood_ms + FLOOD_TOLD_EVERY_MS:
                 return _flood(state)
-            case Started(same_boot=False):
-                return Step(state.model_copy(update={"refilled_ms": now.uptime_ms, "flood_ms": None, "flooded": 0}))
+            case Started(same_boot=same_boot):
+                return Step(state if same_boot else _rebooted(state, now), (), _unfinished(state))
             case _:
                 return Step(state)
 
@@ -86,7 +90,7 @@ class OrdersRule:
             return _flooded(state, now)
         taken = state.model_copy(
             update={
-                "known": {**state.known, order.id: Known(sha256=order.sha256, expires_ms=order.expires_ms)},
+                "known": {**state.known, order.id: _known(order)},
                 "tokens": state.tokens - 1,
             }
         )
@@ -96,6 +100,26 @@ class OrdersRule:
     def _again(self, order: Asked, known: Known) -> tuple[Effect, ...]:
         """QoS 1 delivers twice: the earlier reply, and no event. One that was cut short by a restart goes on."""
         return _effects(order) if known.reply is None else (Reply(order.id, known.reply),)
+
+
+def _known(order: Asked) -> Known:
+    wanted = order.replay
+    replay = None if wanted is None else (wanted.chain, wanted.first, wanted.last)
+    return Known(sha256=order.sha256, expires_ms=order.expires_ms, replay=replay)
+
+
+def _unfinished(state: OrdersState) -> tuple[Effect, ...]:
+    """What a restart cut short: the broker was told that the order is taken, and will not bring it again."""
+    return tuple(
+        Replay(order_id, ReplayRange(*known.replay))
+        for order_id, known in state.known.items()
+        if known.reply is None and known.replay is not None
+    )
+
+
+def _rebooted(state: OrdersState, now: Instant) -> OrdersState:
+    """Uptimes of an earlier boot mean nothing in this one."""
+    return state.model_copy(update={"refilled_ms": now.uptime_ms, "flood_ms": None, "flooded": 0})
 
 
 def _effects(order: Asked) -> tuple[Effect, ...]:

@@ -73,6 +73,15 @@ def test_an_order_whose_work_a_restart_cut_short_goes_on_when_it_is_delivered_ag
     assert len(desk.events) == 1
 
 
+def test_an_order_that_a_restart_cut_short_goes_on_by_itself() -> None:
+    desk = Desk()
+    desk.take(order(1))
+    desk.take(order(2))
+    desk.take(Replayed(NOON, uuid(1), {"ok": True}))
+    desk.restart()
+    assert desk.take(Started(NOON, True, "1")).effects == (Replay(uuid(2), RANGE),)
+
+
 def test_another_order_under_the_same_id_is_refused() -> None:
     desk = Desk()
     desk.take(order())
