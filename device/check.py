@@ -55,7 +55,10 @@ def _roster(config: Config) -> Result:
     except ConfigError as error:
         return Result("roster", False, str(error).replace("\n", " | "))
     if not content:
-        return Result("roster", True, f"{config.roster.file}: not there, so every badge is unknown")
+        mend = "write it, or name it in [roster]"
+        return Result(
+            "roster", not config.reader, f"{config.roster.file}: not there, so every badge is unknown; {mend}"
+        )
     return Result("roster", True, f"{config.roster.file}: {len(roster.officer)} officers")
 
 

@@ -16,7 +16,20 @@ from device.record.journal import Journal, Row
 from device.record.opening import JOURNAL
 from device.record.verification import public_keys, verified
 
-_SHOWN = ("verdict", "officer", "method", "change", "what", "why", "unrecorded", "step_ms", "officers")
+_SHOWN = (
+    "verdict",
+    "officer",
+    "method",
+    "change",
+    "what",
+    "state",
+    "ok",
+    "why",
+    "error",
+    "unrecorded",
+    "step_ms",
+    "officers",
+)
 
 
 def show(state_dir: Path, zone: ZoneInfo, last: int, as_json: bool) -> int:

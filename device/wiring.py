@@ -90,6 +90,8 @@ def _first_readings(
     for what, why in (*record.troubles, *((Trouble.SNAPSHOT, line) for line in unusable)):
         log.error("%s", why)
         inbox.put(Refused(now, what, why))
+    if not roster.sha256:
+        log.warning("there is no roster, so every badge is unknown; write the file that [roster] names")
     if roster.refused is not None:
         log.error("%s", roster.refused)
         inbox.put(Refused(now, Trouble.ROSTER, roster.refused))
@@ -107,7 +109,7 @@ def _seats(config: Config, roster: Roster, snapshots: dict[str, str]) -> tuple[l
         for door in config.door
     ]
     rules: tuple[Rule[Any], ...] = (
-        HealthRule(),
+        HealthRule([f"reader {reader.name}" for reader in config.reader]),
         TimekeepingRule(),
         CheckinRule(roster, _ms(config.checkin.repeat_after)),
         DoorsRule(doors),

@@ -25,6 +25,7 @@ MqttVersion = Literal["5", "3.1.1"]
 QOS = 1
 EVENT_CONTENT_TYPE = "application/cloudevents+json"
 _UNSUPPORTED_PROTOCOL = 0x84
+_NO_WORD = 0x80  # what paho gives where no DISCONNECT told why
 _NOT_YET_VALID = 9  # X509_V_ERR_CERT_NOT_YET_VALID (OpenSSL, x509_vfy.h)
 _SESSION_EXPIRY_S = 7 * 24 * 3600
 _RECEIVE_AT_ONCE = 20
@@ -249,6 +250,12 @@ def _tls(access: Access) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"{file}: cannot be used for TLS ({_plain(error)}); see the files in [link]") from None
     return context
+
+
+def _lost(reason: ReasonCode) -> str:
+    if reason.value == _NO_WORD:
+        return "line lost without a word: the broker or the line has gone, or another client took this post's name"
+    return f"line lost: {reason}"
 
 
 def _password(file: Path) -> str:

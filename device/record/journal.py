@@ -16,6 +16,8 @@ VERSION = 1
 CHECKPOINT_IDLE_BYTES = 4 << 20
 CHECKPOINT_BUSY_BYTES = 64 << 20
 """How much write-ahead log is copied into the database at an idle moment, and how much at any moment."""
+SALVAGED = "salvaged"
+"""Stands among the snapshots from salvage to the first event of the new chain: a start between may die."""
 _COMMIT_BYTES = 3 * 4096  # what a commit writes besides its events: snapshots, cursor, the tables' roots
 
 DONE = "done"
@@ -144,6 +146,7 @@ class Journal:
         position = self.newest()
         for sealed in events:
             if sealed.head.seq == 1:
+                self._database.execute("DELETE FROM snapshots WHERE rule = ?", (SALVAGED,))
                 self._database.execute("INSERT INTO chains VALUES (?, ?)", (sealed.head.chain, position))
             position += 1
             self._database.execute("INSERT INTO events VALUES (?, ?)", (position, sealed.event))
@@ -154,7 +157,15 @@ class Journal:
                 self._database.execute("INSERT OR IGNORE INTO keys VALUES (?, ?, ?)", key)
         return position
 
-    def restore(self, rows: Sequence[Row], chains: Sequence[ChainRow], done: int, keys: Mapping[str, str]) -> None:
+    def restore(
+        self,
+        rows: Sequence[Row],
+        chains: Sequence[ChainRow],
+        done: int,
+        keys: Mapping[str, str],
+        alarms: Sequence[int],
+        snapshots: Mapping[str, str],
+    ) -> None:
         """Fill an empty journal with what was salvaged of another. Raises sqlite3.DatabaseError."""
         with self._database:
             self._database.execute("BEGIN IMMEDIATE")
@@ -162,12 +173,19 @@ class Journal:
             self._database.executemany("INSERT INTO chains VALUES (?, ?)", chains)
             self._database.execute("REPLACE INTO cursors VALUES (?, ?)", (DONE, done))
             self._database.executemany("INSERT INTO keys VALUES (?, ?, 0)", keys.items())
+            self._database.executemany("INSERT INTO alarms VALUES (?)", ((position,) for position in alarms))
+            self._database.executemany("INSERT INTO snapshots VALUES (?, ?)", snapshots.items())
+
+    def salvaged(self) -> str | None:
+        """A line about the damaged journal that this one came from, until its new chain has begun."""
+        found = self._database.execute("SELECT state FROM snapshots WHERE rule = ?", (SALVAGED,)).fetchone()
+        return None if found is None else str(found[0])
 
     def _roll_back(self) -> None:
         if self._database.in_transaction:
             try:
                 self._database.execute("ROLLBACK")
-            except sqlite3.OperationalError:
+            except sqlite3.DatabaseError:
                 # SQLite rolls back by itself after some I/O errors and then says that nothing is open.
                 if self._database.in_transaction:
                     raise

@@ -123,11 +123,17 @@ def _narrow(file: Path) -> None:
         raise StateError(f"{file}: others may read it ({error.strerror}); chown it to this user") from None
 
 
-def set_aside(file: Path) -> Path:
-    """Rename a damaged file to ``<name>.damaged-<n>``, so that nothing is lost. Raises StateError."""
+def aside_name(file: Path) -> Path:
+    """The next free ``<name>.damaged-<n>``."""
     number = 1
     while (aside := file.with_name(f"{file.name}.damaged-{number}")).exists():
         number += 1
+    return aside
+
+
+def set_aside(file: Path) -> Path:
+    """Rename a damaged file to ``<name>.damaged-<n>``, so that nothing is lost. Raises StateError."""
+    aside = aside_name(file)
     try:
         file.rename(aside)
     except OSError as error:

@@ -5,6 +5,7 @@ import os
 import sqlite3
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from device.events import ChainBegan, Draft, Envelope, Lost, Position
 from device.readings import Trouble
 from device.record.chain import Chain, Head, event_hash, read
 from device.record.journal import Journal
-from device.record.keys import Kept, SigningKey, set_aside, signing_key, site_key, sync_folder
+from device.record.keys import Kept, SigningKey, aside_name, set_aside, signing_key, site_key, sync_folder
 from device.record.salvage import salvage
 from device.record.verification import public_keys, verified
 
@@ -22,6 +23,7 @@ SIGNING_KEY = "signing.key"
 SITE_KEY = "site.key"
 LOCK = "lock"
 
+_BESIDE = ("-wal", "-shm")
 VERIFIED_AT_OPEN = 32
 """How many of the newest rows are verified at every start; a power cut damages the newest."""
 
@@ -53,6 +55,7 @@ def open_record(state_dir: Path, source: str, bootid: str) -> Record:
     """Open a post's state folder, setting damaged files aside. Raises StateError."""
     lock = _lock(state_dir)
     try:
+        _finish_replacing(state_dir / JOURNAL)
         # Made before the keys are, so that keys without a journal are those of a post that has lost it.
         journal_is_new = _make_journal(state_dir / JOURNAL)
         key, site = signing_key(state_dir / SIGNING_KEY), site_key(state_dir / SITE_KEY)
@@ -61,6 +64,7 @@ def open_record(state_dir: Path, source: str, bootid: str) -> Record:
         os.close(lock)
         raise
     # A new post has none of the three; a post that lacks one of them has lost it, and says so.
+    damaged = damaged or journal.salvaged()
     if journal_is_new and not key.made:
         damaged = f"{state_dir / JOURNAL}: gone, though this post has a signing key; a new one begins"
     found = (
@@ -148,21 +152,50 @@ def _verified_tail(journal: Journal, key: SigningKey) -> _Last | None:
 
 
 def _replaced(file: Path, key: SigningKey, error: Exception) -> tuple[Journal, _Last | None, str]:
-    """Set a damaged journal aside and take what verifies of it into a new one."""
-    aside = set_aside(file)
-    for suffix in ("-wal", "-shm"):
+    """Take what verifies of a damaged journal into a new one, then set it aside.
+
+    The new one is whole before anything moves: a start that dies here finds either the damaged file or
+    ``_finish_replacing`` has only renames left.
+    """
+    aside, new = aside_name(file), _new(file)
+
+    def told(rows: int) -> str:
+        return f"{file}: damaged ({error}); set aside as {aside.name}, {rows} events of it verified and kept"
+
+    try:
+        with closing(Journal.open(new)) as journal:
+            line = salvage(file, journal, key, told)
+    except sqlite3.DatabaseError as second:
+        raise StateError(
+            f"{file}: a new journal cannot be written ({second}); make room or mend the disk"
+        ) from None
+    for suffix in ("", *_BESIDE):
         beside = file.with_name(file.name + suffix)
         if beside.exists():
             beside.rename(aside.with_name(aside.name + suffix))
-    sync_folder(file.parent)
-    try:
-        journal = Journal.open(file)
-        rows = salvage(aside, journal, key)
-    except sqlite3.DatabaseError as second:
-        raise StateError(f"{file}: a new journal cannot be written ({second}); mend the disk") from None
-    line = f"{file}: damaged ({error}); set aside as {aside.name}, {rows} events of it verified and kept"
+    _finish_replacing(file)
+    journal = Journal.open(file)
     newest = journal.rows(journal.newest() - 1, 1)
     return journal, _last(newest[0].event) if newest else None, line
+
+
+def _new(file: Path) -> Path:
+    return file.with_name(f"{file.name}.new")
+
+
+def _finish_replacing(file: Path) -> None:
+    """Put the new journal in its place; one that a dying start left unfinished is dropped."""
+    new = _new(file)
+    if file.exists():
+        for suffix in ("", *_BESIDE):
+            new.with_name(new.name + suffix).unlink(missing_ok=True)
+    elif new.exists():
+        for suffix in _BESIDE:  # the log of the damaged one must not be taken for the new one's
+            beside = file.with_name(file.name + suffix)
+            if beside.exists():
+                set_aside(beside)
+        new.rename(file)
+        sync_folder(file.parent)
 
 
 def _last(event: bytes) -> _Last:

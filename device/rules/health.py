@@ -1,6 +1,6 @@
 """What the post says of itself: start and stop, blind parts, the disk, the roster in force, what was refused."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pydantic import Field
@@ -44,11 +44,17 @@ class HealthRule:
     name = "health"
     initial = HealthState()
 
+    def __init__(self, parts: Collection[str]) -> None:
+        """``parts``: what is configured and can go blind; others are forgotten at the next start."""
+        self._parts = frozenset(parts)
+
     def step(self, state: HealthState, cause: Cause, now: Instant) -> Step[HealthState]:
         """Decide one cause."""
         match cause:
             case Started(same_boot=same_boot, firmware=firmware):
-                return _say(state, Booted(why="restart" if same_boot else "boot", firmware=firmware))
+                still = {part: since for part, since in state.blind.items() if part in self._parts}
+                booted = Booted(why="restart" if same_boot else "boot", firmware=firmware)
+                return _say(state.model_copy(update={"blind": still}), booted)
             case StopRequested(why=why):
                 return _say(state, Stopped(why=why))
             case Crashed(thread=thread, why=why):

@@ -101,7 +101,7 @@ class Bench:
                            self.record.site_key, ZoneInfo("UTC"))  # fmt: skip
         kept = self.record.journal.snapshots()
         rules: list[Any] = [
-            HealthRule(),
+            HealthRule(["reader gate"]),
             TimekeepingRule(),
             CheckinRule(roster, 10_000),
             DoorsRule([DoorLimits("front", 60_000, None)]),

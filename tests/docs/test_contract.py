@@ -145,7 +145,7 @@ def test_the_retained_examples_have_the_members_that_a_post_writes(tmp_path: Pat
     journal.append(sealed, {}, Sent({DONE: 3}))
     doors = DoorsRule([DoorLimits("front", 60_000, None)])
     holds = {
-        **HealthRule().holds(HealthRule.initial),
+        **HealthRule([]).holds(HealthRule.initial),
         **TimekeepingRule().holds(TimekeepingRule.initial),
         **doors.holds(doors.initial),
     }

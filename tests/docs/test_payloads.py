@@ -60,7 +60,7 @@ def held_to(model: Any, payload: bytes) -> None:
 
 def holds(now: Instant) -> dict[str, Any]:
     """What the rules of a real post put into ``state``, one part blind."""
-    health, clock, doors = HealthRule(), TimekeepingRule(), DoorsRule([DoorLimits("front", 60_000, None)])
+    health, clock, doors = HealthRule([]), TimekeepingRule(), DoorsRule([DoorLimits("front", 60_000, None)])
     blind = health.step(health.initial, PartBlind(now, "reader gate", "no answer"), now).state
     looked = clock.step(clock.initial, Started(now, False, "0.1.0"), now).state
     return {**health.holds(blind), **clock.holds(looked), **doors.holds(doors.initial)}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -411,3 +412,59 @@ def test_a_post_that_lost_one_of_its_files_says_so(tmp_path: Path, lost: str, tr
         if lost != "site.key":
             assert isinstance(record.began[0].data, ChainBegan)
             assert record.began[0].data.why == "damaged"
+
+
+def test_a_start_that_dies_between_salvage_and_its_first_commit_loses_nothing(tmp_path: Path) -> None:
+    """The pins were taken, the power went: the next start still knows that a new chain has to begin, and why."""
+    rows = night(tmp_path, 300, done=100)
+    spoil_last(tmp_path)
+    for _ in range(2):
+        with opened(tmp_path) as record:
+            assert [what for what, _ in record.troubles] == [Trouble.JOURNAL]
+            assert isinstance(record.began[0].data, ChainBegan) and record.began[0].data.why == "damaged"
+            assert record.chain.head.seq == 0
+            assert record.journal.cursors()[DONE] == 100
+            assert len(list(record.journal.all_rows())) >= len(rows) - 2
+    with opened(tmp_path) as record:
+        works(record, 1)
+    with opened(tmp_path) as record:
+        assert record.began == () and record.troubles == ()
+
+
+def test_a_start_whose_disk_is_full_in_the_middle_of_salvage_begins_it_again(tmp_path: Path) -> None:
+    rows = night(tmp_path, 300, done=100)
+    spoil_last(tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 1024, hard))
+    try:
+        with pytest.raises(StateError, match="a new journal cannot be written"), opened(tmp_path):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with opened(tmp_path) as record:
+        assert len(list(record.journal.all_rows())) >= len(rows) - 2
+        assert record.journal.cursors()[DONE] == 100
+    assert (tmp_path / ASIDE).exists() and not (tmp_path / f"{JOURNAL}.new").exists()
+
+
+def test_a_start_that_dies_after_the_damaged_journal_moved_away_finishes_the_move(tmp_path: Path) -> None:
+    rows = night(tmp_path, 300, done=100)
+    spoil_last(tmp_path)
+    with opened(tmp_path):
+        pass
+    journal = tmp_path / JOURNAL
+    journal.rename(tmp_path / f"{JOURNAL}.new")
+    (tmp_path / f"{JOURNAL}-wal").write_bytes(b"the log of another database")
+    with opened(tmp_path) as record:
+        assert len(list(record.journal.all_rows())) >= len(rows) - 2
+        assert [what for what, _ in record.troubles] == [Trouble.JOURNAL]
+
+
+def spoil_last(folder: Path) -> None:
+    """Flip one character within the last event but one."""
+    with closing(sqlite3.connect(folder / JOURNAL)) as database, database:
+        (last,) = database.execute("SELECT max(position) FROM events").fetchone()
+        query = (
+            "UPDATE events SET event = CAST(replace(event, 'guardpost.', 'guardpast.') AS BLOB) WHERE position = ?"
+        )
+        database.execute(query, (last - 1,))

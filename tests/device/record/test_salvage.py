@@ -25,8 +25,8 @@ def journal_of(
 
 def salvaged(folder: Path, key: SigningKey = KEY) -> Journal:
     fresh = Journal.open(folder / "new")
-    count = salvage(folder / "old", fresh, key)
-    assert count == len(list(fresh.all_rows()))
+    line = salvage(folder / "old", fresh, key, lambda rows: f"{rows} saved")
+    assert line == f"{len(list(fresh.all_rows()))} saved" == fresh.salvaged()
     return fresh
 
 

@@ -26,7 +26,7 @@ class Night:
     """One post; each call returns the data of what was recorded."""
 
     def __init__(self) -> None:
-        self.rule = HealthRule()
+        self.rule = HealthRule(["reader gate", "reader yard", "reader back", "camera", "reader side"])
         self.state = HealthRule.initial
 
     def hears(self, cause: Cause, uptime_ms: int = 100_000) -> list[dict[str, Any]]:
@@ -75,6 +75,13 @@ def test_a_part_that_is_blind_over_a_reboot_is_sighted_since_the_night_before() 
     night.hears(Started(at(), False, "x"), 100)
     (sighted,) = night.hears(PartSighted(at(), "camera"), 200)
     assert sighted["since"] == rfc3339(at(5_000).wall_ms)
+
+
+def test_a_part_that_was_taken_out_of_the_configuration_is_forgotten_at_the_next_start() -> None:
+    night = Night()
+    night.hears(PartBlind(at(), "reader attic", "x"))
+    night.hears(Started(at(), True, "x"))
+    assert night.state.blind == {}
 
 
 def test_two_blind_parts_are_told_apart() -> None:
