@@ -1,13 +1,20 @@
 """Configuration: every mistake is one line that names the file, the key, what is wrong and the mend."""
 
+import random
+import re
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from pydantic import BaseModel
 
 import device
-from device.config import Config, load
+from device.config import Config, Section, load, parse
 from device.errors import ConfigError
+from device.link.redial import Redial
+from device.readings import Disconnected, Instant
 
 POST = '[post]\nsite = "jember"\nname = "kpu-gate"\n'
 LINK = '[link]\nbrokers = ["mqtts://broker.example:8883"]\n'
@@ -345,3 +352,39 @@ def test_a_missing_file_and_a_folder_are_one_line_each(tmp_path: Path) -> None:
 
 def test_an_empty_file_names_what_is_missing(tmp_path: Path) -> None:
     assert refusal(written(tmp_path, "")) == ["post: missing; add it", "link: missing; add it"]
+
+
+def sections(annotation: object) -> Iterator[type[Section]]:
+    """The sections within ``Section``, ``Section | None`` or ``tuple[Section, ...]``."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from sections(argument)
+
+
+def keys(model: type[BaseModel]) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        below = list(sections(field.annotation))
+        yield from (key for section in below for key in keys(section))
+        if not below:
+            yield name
+
+
+def test_the_example_explains_every_key() -> None:
+    """Commented out or not: who reads the example has read about all there is."""
+    text = (Path(device.__file__).parent / "post.example.toml").read_text()
+    missing = [key for key in keys(Config) if not re.search(rf"^(# )?{key} = ", text, re.MULTILINE)]
+    assert missing == []
+
+
+def test_without_a_recorder_only_mqtt_5_will_do() -> None:
+    link = {"brokers": ["mqtt://127.0.0.1"], "keep_until": "broker"}
+    post = {"site": "jember", "name": "gate"}
+    settings = parse({"post": post, "link": link}, Path("post.toml")).link
+    redial = Redial(settings, random.Random(1))
+    closed = Disconnected(Instant(1_000, 1_795_000_000_000), 1, "closed", mute=True)
+    for _ in range(5):
+        assert redial.next()[1] == "5"
+        redial.ended(closed, "5", None)
+    with pytest.raises(ConfigError, match="needs MQTT 5"):
+        parse({"post": post, "link": {**link, "protocol": "3.1.1"}}, Path("post.toml"))
