@@ -3,6 +3,7 @@
 import logging
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -82,17 +83,17 @@ class Journal:
     def open(cls, file: Path) -> Self:
         """Open or make a journal for writing. Raises sqlite3.DatabaseError for a damaged file, StateError."""
         database = sqlite3.connect(file, isolation_level=None, check_same_thread=True, timeout=1.0)
-        try:
+        with ExitStack() as undo:
+            undo.callback(database.close)
             if database.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
                 raise StateError(f"{file}: no write-ahead log can be kept there; put state_dir on a local disk")
             database.execute("PRAGMA synchronous = FULL")
             database.execute("PRAGMA wal_autocheckpoint = 0")
             if database.execute("PRAGMA user_version").fetchone() == (0,):
                 database.executescript(_SCHEMA)
-            return cls._checked(database, file)
-        except BaseException:
-            database.close()
-            raise
+            journal = cls._checked(database, file)
+            undo.pop_all()
+            return journal
 
     @classmethod
     def read_only(cls, file: Path) -> Self:

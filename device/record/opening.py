@@ -5,7 +5,7 @@ import os
 import sqlite3
 import uuid
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,16 +53,18 @@ class Record:
 
 def open_record(state_dir: Path, source: str, bootid: str) -> Record:
     """Open a post's state folder, setting damaged files aside. Raises StateError."""
-    lock = _lock(state_dir)
-    try:
-        _finish_replacing(state_dir / JOURNAL)
-        # Made before the keys are, so that keys without a journal are those of a post that has lost it.
-        journal_is_new = _make_journal(state_dir / JOURNAL)
-        key, site = signing_key(state_dir / SIGNING_KEY), site_key(state_dir / SITE_KEY)
-        journal, last, damaged = _journal(state_dir / JOURNAL, key.key)
-    except BaseException:
-        os.close(lock)
-        raise
+    with ExitStack() as undo:
+        lock = _lock(state_dir)
+        undo.callback(os.close, lock)
+        try:
+            _finish_replacing(state_dir / JOURNAL)
+            # Made before the keys are, so that keys without a journal are those of a post that has lost it.
+            journal_is_new = _make_journal(state_dir / JOURNAL)
+            key, site = signing_key(state_dir / SIGNING_KEY), site_key(state_dir / SITE_KEY)
+            journal, last, damaged = _journal(state_dir / JOURNAL, key.key)
+        except OSError as error:
+            raise StateError(f"{error.filename or state_dir}: {error.strerror}; see who owns {state_dir}") from None
+        undo.pop_all()
     # A new post has none of the three; a post that lacks one of them has lost it, and says so.
     damaged = damaged or journal.salvaged()
     if journal_is_new and not key.made:
