@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from device import __version__
 from device.events import Jwk, rfc3339
@@ -91,25 +91,39 @@ class Hints:
         return _json({"time": rfc3339(now.wall_ms), "chains": list(_chains(rows, done)), **holds})
 
 
+class Span(NamedTuple):
+    """A chain's place in the journal: its number ``n`` is at position ``before + n``, its newest at ``last``."""
+
+    chain: str
+    before: int
+    last: int
+
+
+def spans(rows: Rows) -> Iterator[Span]:
+    """Every chain of the journal, newest first."""
+    last = rows.newest()
+    for chain, before in rows.chains():
+        yield Span(chain, before, last)
+        last = before
+
+
 def _chains(rows: Rows, done: int) -> Iterator[dict[str, Any]]:
     """Each chain's newest number, that event's hash, its oldest number still kept, its newest acknowledged."""
-    oldest, last = rows.oldest(), rows.newest()
-    for chain in rows.chains():
+    oldest = rows.oldest()
+    for chain, before, last in spans(rows):
         if last < oldest:
             return
         held = rows.rows(last - 1, 1)
         if not held or held[0].position != last:
-            last = chain.before
             continue  # its newest event is gone: a "lost" event tells, and there is no hash to name
-        seq = last - chain.before
+        seq = last - before
         yield {
-            "chain": chain.chain,
+            "chain": chain,
             "seq": seq,
             "hash": event_hash(held[0].event),
-            "first": max(1, oldest - chain.before),
-            "sent": min(max(0, done - chain.before), seq),
+            "first": max(1, oldest - before),
+            "sent": min(max(0, done - before), seq),
         }
-        last = chain.before
 
 
 def kind_of(event: bytes) -> str:

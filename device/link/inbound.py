@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from device.errors import Unreadable
-from device.link.hints import Rows
+from device.link.hints import Rows, spans
 from device.link.receipts import Acknowledged, Rollback, Stored, judge, read_receipt
 from device.link.sender import Sender
 from device.readings import Arrived, Refused, ReplayRange, RolledBack, RuleReading, Trouble
@@ -66,22 +66,19 @@ class Receipts:
             if not arrived.retained:
                 self.arrived_ms = now_ms
                 self._send_again(judged, now_ms)
-            self._bound(now_ms)
+            self.bound(now_ms)
             return []
         if isinstance(judged, Rollback) and receipt.chain not in self._rolled:
             self._rolled.add(receipt.chain)
             return [RolledBack(arrived.at, judged.why)]
         return self._stray(arrived, judged.why)
 
-    def bound(self, now_ms: int) -> None:
-        """Hold live rows back while receipts arrive and lag; let them go when none arrive."""
-        self._bound(now_ms)
-
     def cursors(self) -> dict[str, int]:
         """What the next commit keeps."""
         return {DONE: self.sender.done, **self.positions}
 
-    def _bound(self, now_ms: int) -> None:
+    def bound(self, now_ms: int) -> None:
+        """Hold live rows back while receipts arrive and lag; let them go when none arrive."""
         recent = self.arrived_ms is not None and now_ms - self.arrived_ms < self.timeout_ms
         newest = self.rows.chains()[:1]
         if not recent or not newest:
@@ -119,12 +116,7 @@ class Receipts:
 
     def _last(self, chain: str) -> int:
         """The chain's newest row that a broker has taken."""
-        last = self.rows.newest()
-        for name, before in self.rows.chains():
-            if name == chain:
-                return min(last, self.sender.done)
-            last = before
-        return 0
+        return next((min(span.last, self.sender.done) for span in spans(self.rows) if span.chain == chain), 0)
 
     def _stray(self, arrived: Arrived, why: str) -> list[RuleReading]:
         """Told once each, and only so many an hour: a flood of nonsense is no flood of events."""
@@ -186,11 +178,9 @@ class Replays:
 
     def _bounds(self, chain: str) -> tuple[int, int] | None:
         """The position before a chain's first event, and the newest of it that a broker has taken."""
-        last = self.rows.newest()
-        for name, before in self.rows.chains():
+        for name, before, last in spans(self.rows):
             if name == chain:
                 return before, min(last, max(before, self.sender.done))
-            last = before
         return None
 
 

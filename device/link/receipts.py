@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from device.errors import Unreadable
 from device.events import MAX_SAFE_INTEGER, NO_HASH, Sha256, Uuid
-from device.link.hints import Rows
+from device.link.hints import Rows, spans
 from device.record.chain import event_hash, parse_json
 
 MAX_RECEIPT_BYTES = 1024
@@ -58,11 +58,9 @@ class Rollback:
 
 def judge(receipt: Receipt, rows: Rows) -> Stored | Stray | Rollback:
     """What a receipt means for this journal (docs/contract.md, Receipts)."""
-    last = rows.newest()
-    for index, (chain, before) in enumerate(rows.chains()):
+    for index, (chain, before, last) in enumerate(spans(rows)):
         if chain == receipt.chain:
             return _judge(receipt, before, last, current=index == 0, rows=rows)
-        last = before
     return Stray(f"receipt for chain {receipt.chain}, which this journal does not hold")
 
 
