@@ -15,6 +15,7 @@ from waiting import until
 
 from device.record.journal import Journal
 from device.record.opening import JOURNAL
+from recorder.errors import StoreError
 from recorder.service import read_summary
 from simulator.client import ask
 from simulator.errors import ControlError
@@ -184,5 +185,10 @@ def recording(store: Path, url: str, *more: str) -> Iterator[subprocess.Popen[by
 
 
 def stored(store: Path) -> int:
-    """How many events the recorder holds verified."""
-    return read_summary(store).verified if store.exists() else 0
+    """How many events the recorder holds verified; none while it is still making its store."""
+    if not store.exists():
+        return 0
+    try:
+        return read_summary(store).verified
+    except StoreError:
+        return 0
