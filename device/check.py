@@ -8,9 +8,9 @@ from pathlib import Path
 
 from device.config import Broker, Config, load
 from device.errors import ConfigError, GuardpostError
-from device.hardware.clock import Clock, KernelClock
+from device.hardware.clock import KernelClock
 from device.link.line import Line, MqttVersion
-from device.readings import Connected, Disconnected, Reading
+from device.readings import Clock, Connected, Disconnected, Reading
 from device.record.journal import DONE, Journal
 from device.record.opening import JOURNAL
 from device.roster_file import read_roster

@@ -17,6 +17,7 @@ from device.readings import (
     Asked,
     BadgeRead,
     ButtonPressed,
+    Clock,
     CommitFailed,
     Connected,
     Crashed,
@@ -32,7 +33,7 @@ from device.readings import (
 )
 from device.record.chain import Chain
 from device.rules.rule import Seat
-from device.seams import Clock, Journal, Link, Panel
+from device.seams import Journal, Link, Panel
 from device.turn import Turn
 
 BATCH = 256

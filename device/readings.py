@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, Protocol
 
 ClockState = Literal["synced", "holdover", "unsynced"]
 Assurance = Literal["none", "uid", "sun", "mutual", "osdp-sc"]
@@ -26,6 +26,14 @@ class Instant:
     def earlier(self, ms: int) -> "Instant":
         """The instant ``ms`` milliseconds before this one."""
         return replace(self, uptime_ms=self.uptime_ms - ms, wall_ms=self.wall_ms - ms)
+
+
+class Clock(Protocol):
+    """Where instants come from."""
+
+    def now(self) -> Instant:
+        """The present instant."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,6 @@ from device.record.chain import Sealed
 from device.record.journal import Sent
 
 
-class Clock(Protocol):
-    """Where instants come from."""
-
-    def now(self) -> Instant:
-        """The present instant."""
-        ...
-
-
 class Journal(Protocol):
     """What the loop needs of the journal."""
 

@@ -19,7 +19,7 @@ from device import __version__
 from device.config import Config, ReaderSection
 from device.effects import Answer
 from device.errors import StateError
-from device.hardware.clock import Clock, boot_id
+from device.hardware.clock import boot_id
 from device.hardware.contacts import Button, Contacts, DoorContact
 from device.hardware.indicator import Indicator
 from device.hardware.readers.rc522 import SPI_RATE_HZ, Rc522, pulse
@@ -29,7 +29,17 @@ from device.link.line import Access, Line, MqttVersion, Will
 from device.link.topics import Topics
 from device.link.uplink import Uplink
 from device.post import Post
-from device.readings import Crashed, PartBlind, Reading, Refused, RosterLoaded, Started, StopRequested, Trouble
+from device.readings import (
+    Clock,
+    Crashed,
+    PartBlind,
+    Reading,
+    Refused,
+    RosterLoaded,
+    Started,
+    StopRequested,
+    Trouble,
+)
 from device.record.opening import Record, open_record
 from device.roster_file import LoadedRoster, load_roster
 from device.rules.checkin import CheckinRule

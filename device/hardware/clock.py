@@ -3,7 +3,6 @@
 import ctypes
 import time
 from pathlib import Path
-from typing import Protocol
 
 from device.readings import ClockState, Instant
 
@@ -11,14 +10,6 @@ from device.readings import ClockState, Instant
 # people compare with a camera's or a colleague's is wanted within a second.
 _SYNCED_BELOW_US = 1_000_000
 _KERNEL_GIVES_UP_US = 16_000_000
-
-
-class Clock(Protocol):
-    """Where instants come from."""
-
-    def now(self) -> Instant:
-        """The present instant."""
-        ...
 
 
 class KernelClock:

@@ -9,9 +9,8 @@ from functools import partial
 from gpiozero import DigitalInputDevice
 from gpiozero.pins import Factory
 
-from device.hardware.clock import Clock
 from device.hardware.debounce import Debounce
-from device.readings import ButtonPressed, ContactChanged, Instant, Reading
+from device.readings import ButtonPressed, Clock, ContactChanged, Instant, Reading
 
 REREAD_MS = 1_000
 """An edge that the driver lost heals within this."""

@@ -17,8 +17,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from device.config import Broker
 from device.errors import ConfigError
-from device.hardware.clock import Clock
-from device.readings import Arrived, Connected, Delivered, Disconnected, Reading
+from device.readings import Arrived, Clock, Connected, Delivered, Disconnected, Reading
 
 MqttVersion = Literal["5", "3.1.1"]
 

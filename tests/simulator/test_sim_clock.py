@@ -2,7 +2,7 @@
 
 import time
 
-from device.hardware.clock import Clock
+from device.readings import Clock
 from simulator.clock import SimClock
 
 

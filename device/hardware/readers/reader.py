@@ -6,9 +6,8 @@ from contextlib import suppress
 from typing import Protocol
 
 from device.errors import GuardpostError
-from device.hardware.clock import Clock
 from device.hardware.readers.presence import Presence
-from device.readings import Assurance, BadgeRead, PartBlind, PartSighted, Reading
+from device.readings import Assurance, BadgeRead, Clock, PartBlind, PartSighted, Reading
 
 RETRY_S = 1.0
 """A blind reader is started again this often."""
