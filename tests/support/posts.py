@@ -169,14 +169,18 @@ def recorder(*words: str) -> subprocess.CompletedProcess[str]:
 
 @contextmanager
 def recording(store: Path, url: str, *more: str) -> Iterator[subprocess.Popen[bytes]]:
-    """``guardpost-recorder run`` while the block runs; ended by SIGTERM."""
-    with (store.parent / "recorder.log").open("ab") as log:
+    """``guardpost-recorder run`` while the block runs, from when it is connected; ended by SIGTERM."""
+    said = store.parent / "recorder.log"
+    said.touch()
+    before = said.stat().st_size
+    with said.open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "recorder", "run", "--broker", url, "--store", str(store), *more],
             stdout=log,
             stderr=log,
         )
     try:
+        until(lambda: b"connected to" in said.read_bytes()[before:], what="the recorder's connection")
         yield process
     finally:
         if process.poll() is None:
