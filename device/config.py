@@ -14,6 +14,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     field_validator,
     model_validator,
 )
@@ -24,6 +25,7 @@ from device.problems import parse_toml, problem, validated
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _SPI0_PINS = {11: "SPI clock", 10: "SPI MOSI", 9: "SPI MISO"}
 _CHIP_SELECT_PIN = {0: 8, 1: 7}
+NTP_PORT = 123
 _HOST = re.compile(r"[A-Za-z0-9._:%-]+")
 
 
@@ -46,7 +48,8 @@ _S = TypeVar("_S", bound="Section")
 class Section(BaseModel):
     """Base of every section: frozen, unknown keys refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Built when first used (``defer_build``, in all models): as a part of the whole, not each alone at import.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class PostSection(Section):
@@ -70,7 +73,7 @@ class PostSection(Section):
 class Broker(BaseModel):
     """One broker's address."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     host: str
     port: int
@@ -145,6 +148,64 @@ class LinkSection(Section):
         return self
 
 
+class TimeServer(BaseModel):
+    """A time server's address."""
+
+    model_config = ConfigDict(frozen=True, defer_build=True)
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """Without the port that all have."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == NTP_PORT else f"{host}:{self.port}"
+
+
+def _time_server(value: object) -> object:
+    try:
+        url = urlsplit(f"//{value}" if isinstance(value, str) else "")
+        address = {"host": url.hostname, "port": NTP_PORT if url.port is None else url.port}
+    except ValueError:
+        url, address = urlsplit(""), {}
+    host_named = url.hostname is not None and _HOST.fullmatch(url.hostname) is not None
+    if not host_named or url.port == 0 or "@" in url.netloc or url.path or url.query or url.fragment:
+        raise problem(f'{value!r} is no time server; write its address, like "192.168.1.1"')
+    return address
+
+
+class TimeSection(Section):
+    """``[time]``: a time server near the post, which ``guardpost check`` asks."""
+
+    server: Annotated[TimeServer, BeforeValidator(_time_server)] | None = None
+
+
+_SIZES = {"kB": 1_000, "KiB": 1 << 10, "MB": 10**6, "MiB": 1 << 20, "GB": 10**9, "GiB": 1 << 30}
+SMALLEST_JOURNAL_BYTES = 4 << 20
+
+
+def _size(value: object) -> object:
+    """``"500MB"``, ``"1GiB"``: bytes."""
+    found = re.fullmatch(r"(\d{1,9})(kB|KiB|MB|MiB|GB|GiB)", value) if isinstance(value, str) else None
+    if found is None:
+        raise problem(f'{value!r} is no size; write a number and a unit in quotes, like "500MB" or "1GiB"')
+    return int(found[1]) * _SIZES[found[2]]
+
+
+class JournalSection(Section):
+    """``[journal]``: how long events stay that headquarters has, and how large the journal may grow."""
+
+    keep_days: Annotated[int, Field(ge=0, le=36_500, strict=True)] = 90
+    most_bytes: Annotated[int, BeforeValidator(_size)] = 1 << 30
+
+    @field_validator("most_bytes")
+    @classmethod
+    def _large_enough(cls, value: int) -> int:
+        if value < SMALLEST_JOURNAL_BYTES:
+            raise problem('must be "4MiB" or more')
+        return value
+
+
 class RosterSection(Section):
     """``[roster]``: who may tap."""
 
@@ -192,17 +253,38 @@ class IndicatorSection(Section):
     buzzer: Pin | None = None
 
 
+class UpsSection(Section):
+    """``[ups]``: a UPS's line that tells whether there are mains. ``mains_when``: its level while there are.
+
+    ``stop_after``: without mains for so long, the post stops and the machine is switched off; absent: never.
+    """
+
+    pin: Pin
+    mains_when: Literal["high", "low"]
+    stop_after: Duration | None = None
+
+
 class Config(Section):
     """The whole file."""
 
     post: PostSection
     link: LinkSection
+    journal: JournalSection = JournalSection()
+    time: TimeSection = TimeSection()
     roster: RosterSection = RosterSection()
     checkin: CheckinSection = CheckinSection()
     reader: tuple[ReaderSection, ...] = ()
     door: tuple[DoorSection, ...] = ()
     button: tuple[ButtonSection, ...] = ()
     indicator: IndicatorSection | None = None
+    ups: UpsSection | None = None
+
+    _written_ms: int = PrivateAttr(default=0)
+
+    @property
+    def written_ms(self) -> int:
+        """When the file was last written, milliseconds since 1970 UTC: on a new card, when that was made."""
+        return self._written_ms
 
     @cached_property
     def source(self) -> str:
@@ -239,6 +321,8 @@ class Config(Section):
         for kind in ("reader", "door", "button"):
             for index, section in enumerate(getattr(self, kind)):
                 yield from _pins_of(section, f"{kind}[{index}]")
+        if self.ups is not None:
+            yield self.ups.pin, "ups.pin"
         if self.indicator is not None:
             for light in ("green", "red", "buzzer"):
                 if (pin := getattr(self.indicator, light)) is not None:
@@ -257,10 +341,12 @@ def _pins_of(section: Section, owner: str) -> Iterator[tuple[int, str]]:
 def load(file: Path) -> Config:
     """Read and check a configuration file. Raises ConfigError, one line a problem."""
     try:
-        content = file.read_bytes()
+        content, written_ns = file.read_bytes(), file.stat().st_mtime_ns
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read ({error.strerror}); name another with --config") from None
-    return parse(parse_toml(content, file), file)
+    config = parse(parse_toml(content, file), file)
+    config._written_ms = written_ns // 1_000_000
+    return config
 
 
 def parse(content: dict[str, Any], file: Path) -> Config:

@@ -39,4 +39,11 @@ class Replay:
     range: ReplayRange
 
 
-Effect = Show | Reply | Replay
+@dataclass(frozen=True, slots=True)
+class PowerOff:
+    """End the program, and have the machine switched off. ``why``: one line for people."""
+
+    why: str
+
+
+Effect = Show | Reply | Replay | PowerOff

@@ -4,11 +4,15 @@ GuardpostError
 ├── ConfigError        the configuration, the roster or a command's words: correct them and start again
 ├── StateError         the state folder cannot be used: its owner, its disk or a second process
 ├── NotRecorded        a commit did not reach the disk; nothing of it holds
+├── NotReadable        the disk does not give back what is on it, for now
+├── JournalDamaged     what the journal gives back is not what was written (also a sqlite3.DatabaseError)
 └── ChainError         bytes that claim to be an event and are not (also a ValueError)
     ├── Unreadable     not canonical JSON, or not an event of this contract
     ├── BadSignature   the signature does not belong to these bytes and that key
     └── BrokenLink     seq, prev or keyid does not follow the event before
 """
+
+import sqlite3
 
 
 class GuardpostError(Exception):
@@ -25,6 +29,20 @@ class StateError(GuardpostError):
 
 class NotRecorded(GuardpostError):
     """A durable commit failed; nothing of it holds."""
+
+
+class NotReadable(GuardpostError):
+    """The disk does not give back what is on it; it may again."""
+
+
+class JournalDamaged(GuardpostError, sqlite3.DatabaseError):
+    """The journal's file is damaged: what verifies has to be saved into a new one.
+
+    The message does not name the file: whoever sets it aside does.
+    ``unrecorded``: taps that were shown red for it.
+    """
+
+    unrecorded = 0
 
 
 class ChainError(GuardpostError, ValueError):

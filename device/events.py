@@ -46,10 +46,20 @@ def decimal_seconds(uptime_ms: int) -> str:
     return f"{uptime_ms // 1000}.{uptime_ms % 1000:03d}"
 
 
+def wall_ms_of(time: str) -> int:
+    """The milliseconds since 1970-01-01 UTC that ``rfc3339`` wrote. Raises ValueError for a 31st of February."""
+    return round(datetime.fromisoformat(time).timestamp() * 1000)
+
+
+def uptime_ms_of(uptime: str) -> int:
+    """The milliseconds that ``decimal_seconds`` wrote."""
+    return int(uptime.replace(".", ""))
+
+
 class Jwk(BaseModel):
     """An Ed25519 public key (RFC 8037): ``x`` is 32 bytes, base64url without padding."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
 
     kty: Literal["OKP"] = "OKP"
     crv: Literal["Ed25519"] = "Ed25519"
@@ -62,7 +72,7 @@ class Jwk(BaseModel):
 class Position(BaseModel):
     """A place in a chain: an event's number and the SHA-256 of its bytes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     chain: Uuid
     seq: Seq
@@ -72,7 +82,8 @@ class Position(BaseModel):
 class Data(BaseModel):
     """Base of every kind's ``data``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    # Built when first used (``defer_build``): before its first green light a post needs but few of them.
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, defer_build=True)
 
     kind: ClassVar[str]
 
@@ -165,11 +176,23 @@ class ClockChanged(System):
     step_ms: int = Field(description="how far the wall clock stepped, 0 for a change of state alone")
 
 
+class Power(System):
+    """Mains lost or back, as a UPS's line tells; the supply too weak or enough again, as the machine tells."""
+
+    change: Literal["power"] = "power"
+    what: Literal["mains", "supply"]
+    ok: bool
+    why: Text
+
+
 class Storage(System):
-    """Commits failed and work again. ``unrecorded``: taps shown red for it between ``since`` and this event."""
+    """Commits failed, or there was no room for them. ``unrecorded``: taps shown red for it since ``since``."""
 
     change: Literal["storage"] = "storage"
     what: Literal["journal"] = "journal"
+    room: Literal["free", "reserved"] = Field(
+        description="free: it works again; reserved: check-ins are red, and this is written into the last 1 MiB"
+    )
     why: Text
     since: Time
     unrecorded: int
@@ -221,6 +244,7 @@ SystemData = Annotated[
     | Blind
     | Sighted
     | ClockChanged
+    | Power
     | Storage
     | RosterInForce
     | Unusable
@@ -233,7 +257,7 @@ SystemData = Annotated[
 class Draft(BaseModel):
     """An event before it has a number: what the rules decide. ``subject``: the sensor's name, or ``post``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     subject: Name
     data: Checkin | Door | SystemData
@@ -255,7 +279,7 @@ class Envelope(BaseModel):
     Members and kinds this version does not know are kept: they are verified like known ones.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True, defer_build=True)
 
     specversion: Literal["1.0"]
     id: Annotated[str, Field(max_length=60)]

@@ -123,26 +123,69 @@ class RosterLoaded:
     officers: int
 
 
+class Room(StrEnum):
+    """What the journal has room for: everything, or what the reserve is kept for."""
+
+    FREE = "free"
+    RESERVED = "reserved"
+
+
 @dataclass(frozen=True, slots=True)
 class CommitFailed:
-    """Durable commits failed since ``at``.
+    """Durable commits failed, or there was no room for them, since ``at``.
 
     ``unrecorded``: how many taps were shown red for it. ``dropped``: how many other readings were
-    more than could be kept for a later commit.
+    more than could be kept for a later commit. ``room``: what there is room for now.
     """
 
     at: Instant
     why: str
     unrecorded: int
     dropped: int
+    room: Room = Room.FREE
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """Headquarters lacks what it had receipted and what was removed here: ``first`` to ``last`` of a chain."""
+
+    at: Instant
+    chain: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class MainsChanged:
+    """The UPS's line: ``on`` while there are mains. Told once at the start, then at each change, debounced."""
+
+    at: Instant
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """What the machine tells of itself; None for what it does not.
+
+    ``temperature_c``: the processor's, degrees Celsius. ``undervoltage``, ``throttled``: so now.
+    ``disk_free``, ``disk_size``: bytes of the disk that the state folder is on, free for this user, and in all.
+    """
+
+    at: Instant
+    temperature_c: float | None
+    undervoltage: bool | None
+    throttled: bool | None
+    disk_free: int | None
+    disk_size: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class StopRequested:
-    """Someone asked the program to end (a signal)."""
+    """Someone asked the program to end (a signal), or a rule did. ``power_off``: the machine should end as well."""
 
     at: Instant
     why: str
+    power_off: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,5 +314,8 @@ RuleReading = (
     | Misasked
     | Replayed
     | RolledBack
+    | Removed
+    | MainsChanged
+    | Vitals
 )
 Reading = RuleReading | LinkReading

@@ -107,10 +107,26 @@ def test_broker_addresses(tmp_path: Path, address: str, host: str, port: int, tl
     assert (broker.host, broker.port, broker.tls, str(broker)) == (host, port, tls, in_full)
 
 
+@pytest.mark.parametrize(
+    ("address", "host", "port", "in_full"),
+    [
+        ("192.168.1.1", "192.168.1.1", 123, "192.168.1.1"),
+        ("ntp.example:10123", "ntp.example", 10123, "ntp.example:10123"),
+        ("[fd00::17]", "fd00::17", 123, "[fd00::17]"),
+        ("[fd00::17]:10123", "fd00::17", 10123, "[fd00::17]:10123"),
+    ],
+)
+def test_time_server_addresses(tmp_path: Path, address: str, host: str, port: int, in_full: str) -> None:
+    server = loaded(tmp_path, f'{POST}{LINK}[time]\nserver = "{address}"\n').time.server
+    assert server is not None
+    assert (server.host, server.port, str(server)) == (host, port, in_full)
+
+
 PIN_MEND = "must be a whole number without quotes"
 NAME_MEND = "write a-z, 0-9 and -, at most 32 characters"
 DURATION_MEND = 'is no duration; write a number and a unit in quotes, like "90s", "5m" or "1h"'
 BROKER_MEND = "is no broker address; write mqtts://host:8883, or mqtt://127.0.0.1:1883 for a broker on this machine"
+SERVER_MEND = 'is no time server; write its address, like "192.168.1.1"'
 ZONE_MEND = 'is no time zone; write an IANA name like "Asia/Jakarta"'
 PLACES = "since it becomes an event's subject"
 
@@ -256,6 +272,22 @@ MISTAKES = {
             '"mqtt://h?x=1"': "'mqtt://h?x=1'",
             "1883": "1883",
             '["mqtt://h"]': "['mqtt://h']",
+        }.items()
+    },
+    **{
+        f"time server {bad}": (POST + LINK + f"[time]\nserver = {bad}\n", f"time.server: {told} {SERVER_MEND}")
+        for bad, told in {
+            '""': "''",
+            '"ntp://192.168.1.1"': "'ntp://192.168.1.1'",
+            '"192.168.1.1:0"': "'192.168.1.1:0'",
+            '"192.168.1.1:65536"': "'192.168.1.1:65536'",
+            '"192.168.1.1:ntp"': "'192.168.1.1:ntp'",
+            '"fd00::17"': "'fd00::17'",
+            '"[fd00::17"': "'[fd00::17'",
+            '"me@192.168.1.1"': "'me@192.168.1.1'",
+            '"a b"': "'a b'",
+            "123": "123",
+            '["192.168.1.1"]': "['192.168.1.1']",
         }.items()
     },
     "a password in an address": (
