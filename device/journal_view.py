@@ -7,13 +7,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from device.errors import ChainError, StateError
+from device.errors import ChainError, JournalDamaged, StateError
 from device.record.chain import read
 from device.record.journal import Journal, Row
 from device.record.opening import JOURNAL
+from device.record.places import Places
+from device.record.raw_log import Counted, beside, frames_counted, log_broke_off
+from device.record.salvage import salvage
 from device.record.verification import public_keys, verified
 
 _SHOWN = (
@@ -45,22 +49,45 @@ def show(state_dir: Path, zone: ZoneInfo, last: int, as_json: bool) -> int:
 
 
 def verify(state_dir: Path) -> int:
-    """Verify every event from the first; print the result, the first bad row, how many are missing. 0 or 1."""
-    count = missing = 0
-    with _journal(state_dir) as journal:
-        before = None
-        try:
-            for row, _ in verified(journal.all_rows(), public_keys(journal.public_jwks())):
-                missing += 0 if before is None else row.position - before - 1
-                before = row.position
-                count += 1
-        except (ChainError, ValueError, sqlite3.DatabaseError) as error:
-            print(f"{count} events verified, then: {error}; save a copy of {state_dir} and tell headquarters")
-            return 1
-        chains = len(journal.chains())
-    lost = f", {missing} between them are missing; tell headquarters" if missing else ""
-    print(f"{count} events in {chains} {'chain' if chains == 1 else 'chains'} verified{lost}")
-    return int(missing > 0)
+    """Verify every event from the first; print the result, or the first bad row and what is wrong. 0 or 1."""
+    file = state_dir / JOURNAL
+    count = 0
+    counted = frames_counted(beside(file, "-shm"))
+    try:
+        with closing(Journal.read_only(file)) as journal:
+            oldest, newest = journal.bounds()
+            places, at = Places(journal), oldest - 1
+            rows = places.in_order(journal.all_rows(), at)
+            for row, _ in verified(rows, public_keys(journal.public_jwks())):
+                count, at = count + 1, row.position
+            places.check_missing(at, newest + 1)
+            places.check_beside()
+            chains, lost = len(journal.chains()), sum(hole.last - hole.first + 1 for hole in journal.holes())
+            if log_broke_off(file, counted):
+                raise JournalDamaged("its log is damaged")
+    except (ValueError, JournalDamaged) as error:
+        bad = str(error) if str(error).startswith("row ") else _first_lost(file, str(error), counted)
+        print(f"{count} events verified, then: {bad}; save a copy of {state_dir} and tell headquarters")
+        return 1
+    known = f", {lost} are known to be lost" if lost else ""
+    print(f"{count} events in {chains} {'chain' if chains == 1 else 'chains'} verified{known}")
+    return 0
+
+
+def _first_lost(file: Path, why: str, counted: Counted | None) -> str:
+    """The first row that the next start will not find, of a file in which SQLite does not find its way."""
+    try:
+        with TemporaryDirectory() as folder:
+            new = Path(folder) / JOURNAL
+            salvage(file, new, None, str, counted)
+            with closing(Journal.read_only(new)) as journal:
+                before = dict(journal.chains())
+                for chain, first, _ in journal.holes():
+                    position = f"row {before[chain] + first} " if chain in before else ""
+                    return f"{position}({chain}/{first}): {why}"
+                return f"{why}, but every row can be read"
+    except (sqlite3.Error, OSError) as error:
+        return f"{why} (and no row can be named: {error})"
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import rfc8785
 from cryptography.exceptions import InvalidSignature
@@ -27,6 +27,7 @@ from device.events import (
     rfc3339,
 )
 from device.readings import Instant
+from device.record.canonical import canonical
 
 _SIGNATURE_UTF16 = "signature".encode("utf-16-be")
 
@@ -144,21 +145,32 @@ class Chain:
         return replace(self, head=Head(chain))
 
 
+class Unproven(NamedTuple):
+    """An event that was read; whose it is, is open. ``unsigned``: the bytes that its signature has to be for."""
+
+    envelope: Envelope
+    unsigned: bytes
+
+    def prove(self, public: bytes) -> Envelope:
+        """Check the signature against a raw public key. Raises BadSignature."""
+        envelope = self.envelope
+        if envelope.keyid != key_id(public):
+            raise BadSignature(f"event {envelope.id}: signed by key {envelope.keyid}, not {key_id(public)}")
+        try:
+            Ed25519PublicKey.from_public_bytes(public).verify(from_base64url(envelope.signature), self.unsigned)
+        except (InvalidSignature, ValueError):
+            raise BadSignature(f"event {envelope.id}: the signature does not belong to these bytes") from None
+        return envelope
+
+
 def read(event: bytes) -> Envelope:
     """The event in ``event``, if these are its canonical bytes. Raises Unreadable."""
-    return _read(event)[0]
+    return unproven(event).envelope
 
 
 def verify(event: bytes, public: bytes) -> Envelope:
     """Read an event and check its signature against a raw public key. Raises Unreadable, BadSignature."""
-    envelope, unsigned = _read(event)
-    if envelope.keyid != key_id(public):
-        raise BadSignature(f"event {envelope.id}: signed by key {envelope.keyid}, not {key_id(public)}")
-    try:
-        Ed25519PublicKey.from_public_bytes(public).verify(from_base64url(envelope.signature), unsigned)
-    except (InvalidSignature, ValueError):
-        raise BadSignature(f"event {envelope.id}: the signature does not belong to these bytes") from None
-    return envelope
+    return unproven(event).prove(public)
 
 
 def follow(before: Head, envelope: Envelope, event: bytes) -> Head:
@@ -187,7 +199,8 @@ def parse_json(text: bytes) -> dict[str, Any]:
     return value
 
 
-def _read(event: bytes) -> tuple[Envelope, bytes]:
+def unproven(event: bytes) -> Unproven:
+    """The event in ``event`` as ``read`` finds it, to be proved once its key is known. Raises Unreadable."""
     if len(event) > MAX_EVENT_BYTES:
         raise Unreadable(f"{len(event)} bytes, more than the contract's {MAX_EVENT_BYTES}")
     members = parse_json(event)
@@ -206,7 +219,7 @@ def _read(event: bytes) -> tuple[Envelope, bytes]:
         raise Unreadable(f"no canonical form: {str(error)[:120]}") from None
     if _signed(before, after, envelope.signature) != event:
         raise Unreadable("not canonical JSON (RFC 8785)")
-    return envelope, _unsigned(before, after)
+    return Unproven(envelope, _unsigned(before, after))
 
 
 def _around_signature(members: Mapping[str, Any]) -> tuple[bytes, bytes]:
@@ -214,8 +227,10 @@ def _around_signature(members: Mapping[str, Any]) -> tuple[bytes, bytes]:
 
     RFC 8785 section 3.2.3 sorts names by UTF-16 code units.
     """
-    before = {k: v for k, v in members.items() if _utf16(k) < _SIGNATURE_UTF16}
-    after = {k: v for k, v in members.items() if _utf16(k) > _SIGNATURE_UTF16}
+    before: dict[str, Any] = {}
+    after: dict[str, Any] = {}
+    for name, value in members.items():
+        (before if _utf16(name) < _SIGNATURE_UTF16 else after)[name] = value
     return _members(before), _members(after)
 
 
@@ -224,7 +239,7 @@ def _utf16(name: str) -> bytes:
 
 
 def _members(part: dict[str, Any]) -> bytes:
-    return rfc8785.dumps(part)[1:-1]
+    return canonical(part)[1:-1]
 
 
 def _unsigned(before: bytes, after: bytes) -> bytes:

@@ -93,7 +93,7 @@ def _parse_site_key(text: bytes) -> bytes:
 
 
 def _kept(file: Path, parse: Callable[[bytes], T], make: Callable[[], bytes]) -> Kept[T]:
-    damaged = None
+    reason = None
     try:
         key = parse(file.read_bytes())
     except FileNotFoundError:
@@ -102,15 +102,18 @@ def _kept(file: Path, parse: Callable[[bytes], T], make: Callable[[], bytes]) ->
         if isinstance(error, OSError) and error.errno not in _DAMAGE:
             raise StateError(f"{file}: cannot be read ({error.strerror}); see who owns it") from None
         reason = error.strerror if isinstance(error, OSError) else error
-        aside = set_aside(file)
-        damaged = (
-            f"{file}: {reason}; set aside as {aside.name} and a new key made; put the old file back if you can"
-        )
     else:
         _narrow(file)
         return Kept(key)
     text = make()
-    write_durably(file, text)
+    if reason is None:
+        write_durably(file, text)
+        return Kept(parse(text), made=True)
+    # First the new one: a disk that keeps and gives back nothing for now has not lost the old one.
+    new = _written(file, text)
+    aside = set_aside(file)
+    _put(new, file)
+    damaged = f"{file}: {reason}; set aside as {aside.name} and a new key made; put the old file back if you can"
     return Kept(parse(text), damaged, made=True)
 
 
@@ -136,6 +139,7 @@ def set_aside(file: Path) -> Path:
     aside = aside_name(file)
     try:
         file.rename(aside)
+        sync_folder(file.parent)
     except OSError as error:
         raise StateError(f"{file}: damaged and cannot be set aside ({error.strerror}); see who owns it") from None
     return aside
@@ -146,18 +150,38 @@ def write_durably(file: Path, content: bytes) -> None:
 
     Raises StateError.
     """
+    _put(_written(file, content), file)
+
+
+def _written(file: Path, content: bytes) -> Path:
+    """What is to become ``file``, under a name beside it: on the disk, and given back by it."""
     new = file.with_name(f"{file.name}.new")
     try:
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as stream:
+        descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "r+b") as stream:
             os.fchmod(descriptor, 0o600)  # an old .new may be there with another mode
             stream.write(content)
             stream.flush()
-            os.fsync(stream.fileno())
+            os.fsync(descriptor)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            if os.pread(descriptor, len(content) + 1, 0) != content:
+                raise OSError(errno.EIO, "the disk gives back something else")
+    except OSError as error:
+        raise _cannot_be_written(file, error) from None
+    return new
+
+
+def _put(new: Path, file: Path) -> None:
+    """Durably, in one step."""
+    try:
         new.rename(file)
         sync_folder(file.parent)
     except OSError as error:
-        raise StateError(f"{file}: cannot be written ({error.strerror}); make room or mend the disk") from None
+        raise _cannot_be_written(file, error) from None
+
+
+def _cannot_be_written(file: Path, error: OSError) -> StateError:
+    return StateError(f"{file}: cannot be written ({error.strerror}); make room or mend the disk")
 
 
 def sync_folder(folder: Path) -> None:

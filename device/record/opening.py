@@ -9,27 +9,22 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from device.errors import ChainError, StateError
-from device.events import ChainBegan, Draft, Envelope, Lost, Position
+from device.errors import JournalDamaged, NotReadable, StateError
+from device.events import ChainBegan, Draft, Envelope, Jwk, Lost, Position
 from device.readings import Trouble
-from device.record.chain import Chain, Head, event_hash, read
+from device.record.chain import Chain, Head, read
 from device.record.journal import Journal
-from device.record.keys import Kept, SigningKey, aside_name, set_aside, signing_key, site_key, sync_folder
-from device.record.salvage import salvage
-from device.record.verification import public_keys, verified
+from device.record.journal_schema import is_damage
+from device.record.keys import Kept, SigningKey, signing_key, site_key, sync_folder
+from device.record.places import Places
+from device.record.raw_log import PAGE_BYTES, Counted, beside, frames_counted, log_broke_off
+from device.record.replacing import finish_replacing, replace
+from device.record.verification import VERIFIED_AT_OPEN, public_keys, verified
 
 JOURNAL = "journal.sqlite3"
 SIGNING_KEY = "signing.key"
 SITE_KEY = "site.key"
 LOCK = "lock"
-
-_BESIDE = ("-wal", "-shm")
-VERIFIED_AT_OPEN = 32
-"""How many of the newest rows are verified at every start; a power cut damages the newest."""
-
-# Primary result codes that speak of the disk or of another process, not of the file's content:
-# PERM, BUSY, LOCKED, NOMEM, READONLY, IOERR, FULL, CANTOPEN (SQLite, "Result and Error Codes").
-_DISK_TROUBLE = frozenset({3, 5, 6, 7, 8, 10, 13, 14})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +36,7 @@ class Record:
     began: tuple[Draft, ...]
     key: SigningKey
     site_key: bytes
+    newest: Envelope | None
     same_boot: bool
     troubles: tuple[tuple[Trouble, str], ...]
     lock: int
@@ -51,26 +47,35 @@ class Record:
         os.close(self.lock)
 
 
-def open_record(state_dir: Path, source: str, bootid: str) -> Record:
-    """Open a post's state folder, setting damaged files aside. Raises StateError."""
+def open_record(
+    state_dir: Path, source: str, bootid: str, most_bytes: int | None = None, found_damaged: str | None = None
+) -> Record:
+    """Open a post's state folder, setting damaged files aside. Raises StateError.
+
+    ``most_bytes``: the journal's limit. ``found_damaged``: what was found wrong with the journal while it was in
+    use, which need not show in its newest rows.
+    """
     with ExitStack() as undo:
         lock = _lock(state_dir)
         undo.callback(os.close, lock)
         try:
-            _finish_replacing(state_dir / JOURNAL)
+            finish_replacing(state_dir / JOURNAL)
             # Made before the keys are, so that keys without a journal are those of a post that has lost it.
             journal_is_new = _make_journal(state_dir / JOURNAL)
             key, site = signing_key(state_dir / SIGNING_KEY), site_key(state_dir / SITE_KEY)
-            journal, last, damaged = _journal(state_dir / JOURNAL, key.key)
+            journal, last, damaged = _journal(state_dir / JOURNAL, key.key.jwk(), most_bytes, found_damaged)
         except OSError as error:
             raise StateError(f"{error.filename or state_dir}: {error.strerror}; see who owns {state_dir}") from None
         undo.pop_all()
     # A new post has none of the three; a post that lacks one of them has lost it, and says so.
     damaged = damaged or journal.salvaged()
-    if journal_is_new and not key.made:
-        damaged = f"{state_dir / JOURNAL}: gone, though this post has a signing key; a new one begins"
+    if journal_is_new and any(kept.damaged is not None or not kept.made for kept in (key, site)):
+        damaged = f"{state_dir / JOURNAL}: gone, though this post has keys; a new one begins"
+    strange = None
+    if last is not None and not key.made and key.key.kid not in public_keys(journal.public_jwks()):
+        strange = f"{state_dir / SIGNING_KEY}: no key that this journal knows; it signs from now on, in a new chain"
     found = (
-        (Trouble.SIGNING_KEY, key.damaged or _gone(state_dir / SIGNING_KEY, key.made, last)),
+        (Trouble.SIGNING_KEY, key.damaged or _gone(state_dir / SIGNING_KEY, key.made, last) or strange),
         (Trouble.SITE_KEY, site.damaged or _gone(state_dir / SITE_KEY, site.made, last)),
         (Trouble.JOURNAL, damaged),
     )
@@ -81,6 +86,7 @@ def open_record(state_dir: Path, source: str, bootid: str) -> Record:
         began=began,
         key=key.key,
         site_key=site.key,
+        newest=None if last is None else last.envelope,
         same_boot=last is not None and last.envelope.bootid == bootid,
         troubles=tuple((what, why) for what, why in found if why is not None),
         lock=lock,
@@ -89,7 +95,12 @@ def open_record(state_dir: Path, source: str, bootid: str) -> Record:
 
 def _make_journal(file: Path) -> bool:
     """Whether there was none."""
-    if file.exists():
+    if file.exists() and not (file.is_file() and file.stat().st_size == 0):
+        return False
+    log = beside(file, "-wal")
+    if log.is_file() and log.stat().st_size > 0:
+        file.touch()
+        os.truncate(file, PAGE_BYTES)  # SQLite deletes the log of an empty database, and reads it on an empty page
         return False
     try:
         Journal.open(file).close()
@@ -112,10 +123,14 @@ class _Last:
 def _lock(state_dir: Path) -> int:
     """Two processes on one state folder would fork the chain."""
     try:
+        new = [folder for folder in (state_dir, *state_dir.parents) if not folder.exists()]
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in new:
+            sync_folder(folder.parent)
         descriptor = os.open(state_dir / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise StateError(f"{state_dir}: cannot be used as state_dir ({error.strerror}); see who owns it") from None
+        mend = "make it one that this user may write"
+        raise StateError(f"{state_dir}: cannot be used as state_dir ({error.strerror}); {mend}") from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -124,85 +139,60 @@ def _lock(state_dir: Path) -> int:
     return descriptor
 
 
-def _journal(file: Path, key: SigningKey) -> tuple[Journal, _Last | None, str | None]:
+def _journal(
+    file: Path, own: Jwk, most_bytes: int | None, found_damaged: str | None
+) -> tuple[Journal, _Last | None, str | None]:
     """The journal, its newest event, and a line about one that had to be set aside."""
-    journal = None
+    counted = frames_counted(beside(file, "-shm"))
+    line = None
+    if (why := found_damaged or _refused(file, counted)) is not None:
+        line = replace(file, own, why, counted)
+    while True:
+        journal = None
+        try:
+            journal = Journal.open(file, most_bytes)
+            return journal, _looked_over(journal), line
+        except (ValueError, NotReadable, sqlite3.Error) as error:
+            if journal is not None:
+                journal.close(as_it_stands=True)
+            damaged = isinstance(error, ValueError) or (isinstance(error, sqlite3.Error) and is_damage(error))
+            if line is not None or not damaged:
+                raise StateError(f"{file}: cannot be opened ({error}); make room or mend the disk") from None
+            line = replace(file, own, str(error), counted)
+
+
+def _refused(file: Path, counted: Counted | None) -> str | None:
+    """Why SQLite cannot take the file and its whole log. Nothing is changed by this look."""
+    if not file.is_file():
+        return "not a file"
     try:
-        journal = Journal.open(file)
-        return journal, _verified_tail(journal, key), None
-    except (ChainError, ValueError, sqlite3.DatabaseError) as error:
-        if journal is not None:
-            journal.close()
-        # An error without a code is Python's own: a text that is not UTF-8.
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DISK_TROUBLE:
-            raise StateError(f"{file}: cannot be opened ({error}); make room or mend the disk") from None
-        return _replaced(file, key, error)
+        with closing(Journal.read_only(file)) as journal:
+            journal.newest()
+            broke_off = log_broke_off(file, counted)
+    except JournalDamaged as error:
+        return str(error)
+    except (NotReadable, StateError):
+        return None  # whoever opens it to write will say it
+    return "its log is damaged" if broke_off else None
 
 
-def _verified_tail(journal: Journal, key: SigningKey) -> _Last | None:
-    (
-        journal.chains(),
-        journal.snapshots(),
-        journal.cursors(),
-        journal.alarms(),
-    )  # every table is read once: a damaged page shows now
+def _looked_over(journal: Journal) -> _Last | None:
+    """The newest event, where all that is small and the newest rows are what was written.
+
+    Raises ChainError, ValueError, NotReadable, JournalDamaged.
+    """
+    oldest, newest = journal.bounds()
+    if journal.newest() != newest:
+        raise journal.damage(f"its newest event is row {journal.newest()}, not {newest}")
+    keys = public_keys(journal.public_jwks())
+    places = Places(journal)
+    places.check_beside()
+    after = max(newest - VERIFIED_AT_OPEN, oldest - 1)
+    rows = places.in_order(journal.rows(after, VERIFIED_AT_OPEN), after)
     last = None
-    keys = public_keys(journal.public_jwks()) | {key.kid: key.public}
-    for row, head in verified(journal.rows(journal.newest() - VERIFIED_AT_OPEN, VERIFIED_AT_OPEN), keys):
+    for row, head in verified(rows, keys):
         last = _Last(read(row.event), head)
     return last
-
-
-def _replaced(file: Path, key: SigningKey, error: Exception) -> tuple[Journal, _Last | None, str]:
-    """Take what verifies of a damaged journal into a new one, then set it aside.
-
-    The new one is whole before anything moves: a start that dies here finds either the damaged file or
-    ``_finish_replacing`` has only renames left.
-    """
-    aside, new = aside_name(file), _new(file)
-
-    def told(rows: int) -> str:
-        return f"{file}: damaged ({error}); set aside as {aside.name}, {rows} events of it verified and kept"
-
-    try:
-        with closing(Journal.open(new)) as journal:
-            line = salvage(file, journal, key, told)
-    except sqlite3.DatabaseError as second:
-        raise StateError(
-            f"{file}: a new journal cannot be written ({second}); make room or mend the disk"
-        ) from None
-    for suffix in ("", *_BESIDE):
-        beside = file.with_name(file.name + suffix)
-        if beside.exists():
-            beside.rename(aside.with_name(aside.name + suffix))
-    _finish_replacing(file)
-    journal = Journal.open(file)
-    newest = journal.rows(journal.newest() - 1, 1)
-    return journal, _last(newest[0].event) if newest else None, line
-
-
-def _new(file: Path) -> Path:
-    return file.with_name(f"{file.name}.new")
-
-
-def _finish_replacing(file: Path) -> None:
-    """Put the new journal in its place; one that a dying start left unfinished is dropped."""
-    new = _new(file)
-    if file.exists():
-        for suffix in ("", *_BESIDE):
-            new.with_name(new.name + suffix).unlink(missing_ok=True)
-    elif new.exists():
-        for suffix in _BESIDE:  # the log of the damaged one must not be taken for the new one's
-            beside = file.with_name(file.name + suffix)
-            if beside.exists():
-                set_aside(beside)
-        new.rename(file)
-        sync_folder(file.parent)
-
-
-def _last(event: bytes) -> _Last:
-    envelope = read(event)
-    return _Last(envelope, Head(envelope.chain, envelope.seq, event_hash(event)))
 
 
 def _began(last: _Last | None, key: Kept[SigningKey], journal: Journal, journal_damaged: bool) -> Iterator[Draft]:

@@ -1,13 +1,18 @@
 """Verifying a run of journal rows: canonical form, signature, number, link."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from pydantic import ValidationError
 
 from device.errors import BadSignature, BrokenLink, ChainError
-from device.events import NO_HASH, Jwk
+from device.events import MAX_EVENT_BYTES, MAX_SAFE_INTEGER, NO_HASH, Jwk
 from device.record.chain import Head, follow, jwk_public, read, verify
 from device.record.journal import Row
+
+VERIFIED_AT_OPEN = 32
+"""How many of the newest rows are verified at every start; a power cut damages the newest."""
 
 
 def public_keys(jwks: Iterable[str]) -> dict[str, bytes]:
@@ -38,10 +43,12 @@ def verified(rows: Iterable[Row], keys: Mapping[str, bytes]) -> Iterator[tuple[R
 
 
 def _next(event: bytes, before: Head | None, keys: Mapping[str, bytes]) -> Head:
-    envelope = read(event)
-    if (public := keys.get(envelope.keyid)) is None:
+    members = members_of(event)
+    public = None if members is None else keys.get(members["keyid"])
+    if public is None:
+        envelope = read(event)
         raise BadSignature(f"event {envelope.id}: signed by key {envelope.keyid}, which this journal does not know")
-    verify(event, public)
+    envelope = verify(event, public)
     if envelope.seq == 1:
         if envelope.prev != NO_HASH:
             raise BrokenLink(f"event {envelope.id}: the first of its chain, but prev names one before")
@@ -49,3 +56,18 @@ def _next(event: bytes, before: Head | None, keys: Mapping[str, bytes]) -> Head:
     elif before is None:
         before = Head(envelope.chain, envelope.seq - 1, envelope.prev)
     return follow(before, envelope, event)
+
+
+def members_of(event: bytes) -> dict[str, Any] | None:
+    """An event's members, nothing of it verified; None where there is no number or chain to read."""
+    if len(event) > MAX_EVENT_BYTES:
+        return None
+    try:
+        members = json.loads(event)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(members, dict):
+        return None
+    seq = members.get("seq")
+    texts = all(isinstance(members.get(name), str) for name in ("chain", "prev", "keyid"))
+    return members if texts and type(seq) is int and 0 < seq <= MAX_SAFE_INTEGER else None

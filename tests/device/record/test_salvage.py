@@ -4,7 +4,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from postkit import BOOT, SOURCE, acknowledged, began, new_key, sealed_all, tapped
+from postkit import BOOT, CHAIN, SOURCE, acknowledged, began, new_key, sealed_all, tapped
 
 from device.record.chain import Chain, Head, Sealed
 from device.record.journal import DONE, ChainRow, Journal, Row
@@ -24,8 +24,8 @@ def journal_of(
 
 
 def salvaged(folder: Path, key: SigningKey = KEY) -> Journal:
+    line = salvage(folder / "old", folder / "new", key.jwk(), lambda rows: f"{rows} saved")
     fresh = Journal.open(folder / "new")
-    line = salvage(folder / "old", fresh, key, lambda rows: f"{rows} saved")
     assert line == f"{len(list(fresh.all_rows()))} saved" == fresh.salvaged()
     return fresh
 
@@ -68,19 +68,38 @@ def test_events_of_a_key_that_neither_the_journal_nor_the_post_knows_stay_behind
 
 
 def test_a_journal_that_lost_its_keys_is_verified_by_the_posts_own(tmp_path: Path) -> None:
-    rows = journal_of(tmp_path / "old", sealed_all([began(KEY), tapped()], KEY)[1])
+    rows = journal_of(tmp_path / "old", sealed_all([tapped(), tapped()], KEY)[1])
     changed(tmp_path / "old", "DROP TABLE keys")
     with closing(salvaged(tmp_path)) as fresh:
         assert list(fresh.all_rows()) == rows
-    (tmp_path / "new").unlink()
     with closing(salvaged(tmp_path, new_key())) as fresh:
         assert list(fresh.all_rows()) == []
+
+
+def test_a_journal_that_lost_its_keys_is_verified_by_those_that_its_own_events_announce(tmp_path: Path) -> None:
+    rows = journal_of(tmp_path / "old", sealed_all([began(KEY), tapped()], KEY)[1])
+    changed(tmp_path / "old", "DROP TABLE keys")
+    with closing(salvaged(tmp_path, new_key())) as fresh:
+        assert list(fresh.all_rows()) == rows
+        assert fresh.public_jwks() == [KEY.jwk().model_dump_json()]
 
 
 def test_events_of_a_past_key_are_verified_by_the_key_that_the_journal_kept(tmp_path: Path) -> None:
     rows = journal_of(tmp_path / "old", sealed_all([began(KEY), tapped()], KEY)[1])
     with closing(salvaged(tmp_path, new_key())) as fresh:
         assert list(fresh.all_rows()) == rows
+
+
+def test_numbers_that_are_missing_are_named_by_their_chain_up_to_the_newest_that_was_committed(
+    tmp_path: Path,
+) -> None:
+    first = sealed_all([began(KEY), *[tapped()] * 5], KEY)[1]
+    second = sealed_all([began(KEY), *[tapped()] * 4], KEY, Chain(SOURCE, BOOT, KEY, Head(BOOT)))[1]
+    journal_of(tmp_path / "old", first, second)
+    changed(tmp_path / "old", "DELETE FROM events WHERE position IN (1, 3, 4, 6, 7, 11)")
+    with closing(salvaged(tmp_path)) as fresh:
+        assert fresh.holes() == [(CHAIN, 1, 1), (CHAIN, 3, 4), (CHAIN, 6, 6), (BOOT, 1, 1), (BOOT, 5, 5)]
+        assert fresh.bounds() == (1, 10)
 
 
 def test_a_cursor_beyond_what_was_saved_falls_back_to_the_last_saved_row(tmp_path: Path) -> None:

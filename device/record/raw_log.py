@@ -1,0 +1,188 @@
+"""The write-ahead log read without SQLite, which stops at its first damaged frame and says nothing."""
+
+import errno
+import io
+import struct
+from collections.abc import Iterator
+from contextlib import closing
+from functools import cached_property
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+PAGE_BYTES = 4096
+"""SQLite's page size since 3.12, and so of every journal."""
+
+# Database File Format, section 4.1: the header of the log and of each of its frames.
+_HEADER = struct.Struct(">8I")
+_MAGIC = {b"\x37\x7f\x06\x82": "<", b"\x37\x7f\x06\x83": ">"}
+_FRAME_HEADER = struct.Struct(">6I")
+_FRAME_BYTES = _FRAME_HEADER.size + PAGE_BYTES
+
+# WAL-mode File Format, section 2.1: the index begins with two copies of a header, in the machine's byte order but
+# for the salts, which are copied from the log. Changed, initialised, mxFrame, salts.
+_NO_SALTS = bytes(8)
+_INDEX_HEADER = struct.Struct("=12xBxHI4x8x8s8x")
+
+
+class Frame(NamedTuple):
+    """A page in the log: the ``number``-th frame of its file, from 1. ``commits``: the last one of a commit."""
+
+    number: int
+    page: int
+    commits: bool
+
+
+class Counted(NamedTuple):
+    """How many frames the index says are committed, and the salts of the log's life in which they are."""
+
+    frames: int
+    salts: bytes
+
+
+class Log:
+    """The frames of a log's present life. It may be damaged, or gone. Raises OSError."""
+
+    def __init__(self, file: Path, counted: Counted | None = None) -> None:
+        """``counted``: what the index said before anybody opened the database anew."""
+        self._file = opened(file)
+        self._frames, self._salts = self._present_life(b"" if counted is None else counted.salts)
+        self._counted = 0
+        if counted is not None and (not self._frames or counted.salts == self._salts):
+            self._counted = counted.frames
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def page(self, frame: int) -> bytes:
+        """The page in a frame; one that is cut off or unreadable is filled with zeros."""
+        return page_at(self._file, _HEADER.size + (frame - 1) * _FRAME_BYTES + _FRAME_HEADER.size)
+
+    def broke_off(self, taken: Counted | None) -> bool:
+        """Whether something was committed behind what SQLite took. ``taken``: what the index says of that.
+
+        A power cut leaves one commit that is not whole and no other behind it, since each is on the disk before the
+        next begins; a kill leaves the index.
+        """
+        frames, salts = taken or Counted(0, _NO_SALTS)
+        if salts not in (self._salts, _NO_SALTS) and self._frames:
+            return False  # its writer has just begun the log anew
+        return max(self._counted, self._confirmed()) > frames
+
+    def committed(self) -> Iterator[Frame]:
+        """The frames of every commit that was completed, also behind damaged ones.
+
+        Those of the last one where its checksums hold or the index knows it: else it may be one that failed, or
+        what is left of it behind a shorter one.
+        """
+        return (frame for frame in self._frames if frame.number <= self._end)
+
+    @cached_property
+    def _end(self) -> int:
+        return max(self._counted, self._confirmed(), self._sound())
+
+    def _confirmed(self) -> int:
+        """The last frame of the newest commit that another one follows."""
+        commits = [frame.number for frame in self._frames if frame.commits]
+        return commits[-2] if len(commits) > 1 else 0
+
+    def _sound(self) -> int:
+        """How many frames SQLite takes: up to the last commit before the first checksum that is wrong."""
+        header = read_at(self._file, 0, _HEADER.size)
+        if not _is_sound(header):
+            return 0
+        sums, taken = _sums_of(header), 0
+        for expected, frame in enumerate(self._frames, 1):
+            content = read_at(self._file, _HEADER.size + (frame.number - 1) * _FRAME_BYTES, _FRAME_BYTES)
+            sums = _checksum(content[:8] + content[_FRAME_HEADER.size :], sums, _order(header))
+            if frame.number != expected or sums != _FRAME_HEADER.unpack_from(content)[4:]:
+                break
+            if frame.commits:
+                taken = frame.number
+        return taken
+
+    def _present_life(self, counted: bytes) -> tuple[list[Frame], bytes]:
+        """The frames of the log's present life: those of earlier ones, which were copied, have other salts."""
+        header = read_at(self._file, 0, _HEADER.size + _FRAME_HEADER.size)
+        salts = {header[16:24]}
+        if not _is_sound(header[: _HEADER.size]):
+            salts |= {header[40:48], counted}  # of the first frame, and of the index
+        lives = ((list(self._frames_of(life)), life) for life in salts if len(life) == 8 and life != _NO_SALTS)
+        return max(lives, key=lambda life: len(life[0]), default=([], b""))
+
+    def _frames_of(self, salts: bytes) -> Iterator[Frame]:
+        number = 1
+        while True:
+            header = read_at(self._file, _HEADER.size + (number - 1) * _FRAME_BYTES, _FRAME_HEADER.size)
+            if len(header) < _FRAME_HEADER.size:
+                return
+            if header[8:16] == salts:
+                page, size_after, *_ = _FRAME_HEADER.unpack(header)
+                yield Frame(number, page, size_after != 0)
+            number += 1
+
+
+def frames_counted(index: Path) -> Counted | None:
+    """How many frames of the log its index (``-shm``) counts as committed; None where it is damaged or gone."""
+    with opened(index) as stream:
+        first, second = (read_at(stream, place, 48) for place in (0, 48))
+    if len(first) < 48 or first != second:
+        return None
+    initialised, _, frames, salts = _INDEX_HEADER.unpack(first)
+    return Counted(frames, salts) if initialised else None
+
+
+def log_broke_off(database: Path, counted: Counted | None = None) -> bool:
+    """Whether the log of an open database holds more than SQLite takes. ``counted``: as for ``Log``."""
+    with closing(Log(beside(database, "-wal"), counted)) as log:
+        return log.broke_off(frames_counted(beside(database, "-shm")))
+
+
+def _is_sound(header: bytes) -> bool:
+    return header[:4] in _MAGIC and len(header) == _HEADER.size and _sums_of(header) == _HEADER.unpack(header)[6:]
+
+
+def _sums_of(header: bytes) -> tuple[int, int]:
+    return _checksum(header[:24], (0, 0), _order(header))
+
+
+def _order(header: bytes) -> str:
+    """In which byte order checksums are made."""
+    return _MAGIC[header[:4]]
+
+
+def _checksum(content: bytes, sums: tuple[int, int], order: str) -> tuple[int, int]:
+    """Section 4.2 of the Database File Format."""
+    one, two = sums
+    words = struct.unpack(f"{order}{len(content) // 4}I", content[: len(content) // 4 * 4])
+    for first, second in zip(words[::2], words[1::2], strict=False):
+        one = one + first + two & 0xFFFFFFFF
+        two = two + second + one & 0xFFFFFFFF
+    return one, two
+
+
+def beside(file: Path, suffix: str) -> Path:
+    """The log (``-wal``) or its index (``-shm``) of a database."""
+    return file.with_name(file.name + suffix)
+
+
+def page_at(file: BinaryIO, place: int) -> bytes:
+    """The page that begins at a byte of a file, filled with zeros where it is cut off; empty behind the end."""
+    content = read_at(file, place, PAGE_BYTES)
+    return content.ljust(PAGE_BYTES, b"\0") if content else b""
+
+
+def read_at(file: BinaryIO, place: int, size: int) -> bytes:
+    """Bytes of a file; zeros where the disk does not give them back."""
+    try:
+        file.seek(place)
+        return file.read(size)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return bytes(size)
+
+
+def opened(file: Path) -> BinaryIO:
+    """A file to be read; one that is not there is empty."""
+    return file.open("rb") if file.is_file() else io.BytesIO()
