@@ -1,7 +1,6 @@
 """Two lights and a buzzer: one thread plays the patterns, the newest answer replaces the one before."""
 
 import queue
-import threading
 import time
 from collections import deque
 
@@ -10,6 +9,8 @@ from gpiozero.pins import Factory
 
 from device.effects import Answer
 from device.hardware.patterns import DARK_BETWEEN_MS, NO_LINE, NO_LINE_EVERY_MS, PATTERNS, Moment
+from device.hardware.worker import Worker
+from device.readings import Clock, Reading
 
 _DARK = Moment(0)
 
@@ -17,7 +18,15 @@ _DARK = Moment(0)
 class Indicator:
     """Plays answers on ``green``, ``red`` and ``buzzer`` (BCM pins, lit by a high level)."""
 
-    def __init__(self, green: int, red: int, buzzer: int | None, factory: Factory) -> None:
+    def __init__(
+        self,
+        green: int,
+        red: int,
+        buzzer: int | None,
+        factory: Factory,
+        clock: Clock,
+        inbox: "queue.SimpleQueue[Reading]",
+    ) -> None:
         """Take the pins; dark."""
         # In this order a light never rises before its beep, so the first edge already tells the answer.
         pins = {"buzzer": buzzer, "green": green, "red": red}
@@ -28,11 +37,11 @@ class Indicator:
         self._lit = _DARK
         self._moments: deque[Moment] = deque()
         self._line = False
-        self._thread = threading.Thread(target=self._run, name="indicator")
+        self.worker = Worker("indicator", clock, inbox)
 
     def start(self) -> None:
         """Begin to play."""
-        self._thread.start()
+        self.worker.start(self._run)
 
     def show(self, answer: Answer) -> None:
         """Answer the officer; returns at once."""
@@ -45,13 +54,15 @@ class Indicator:
     def stop(self) -> None:
         """Dark, and the pins are free again."""
         self._wanted.put(None)
-        self._thread.join()
-        for output in self._outputs.values():
-            output.close()
+        if self.worker.ended():
+            for output in self._outputs.values():
+                output.close()
 
     def _run(self) -> None:
         until_s = time.monotonic()
         while True:
+            if self.worker.beat():
+                self.worker.sighted()
             try:
                 wanted = self._wanted.get(timeout=max(0.0, until_s - time.monotonic()))
             except queue.Empty:

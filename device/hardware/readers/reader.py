@@ -7,6 +7,7 @@ from typing import Protocol
 
 from device.errors import GuardpostError
 from device.hardware.readers.presence import Presence
+from device.hardware.worker import Worker
 from device.readings import Assurance, BadgeRead, Clock, PartBlind, PartSighted, Reading
 
 RETRY_S = 1.0
@@ -79,22 +80,23 @@ class ReaderWorker:
         self._retry_s = retry_s
         self._blind: bool | None = None
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"reader-{name}")
+        self.worker = Worker(f"reader {name}", clock, inbox)
 
     def start(self) -> None:
         """Begin to poll; a reader that does not answer is told as a reading, not raised."""
-        self._thread.start()
+        self.worker.start(self._run)
 
     def stop(self) -> None:
         """End the thread, then close the reader. Waits for at most one poll."""
         self._stopping.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        if not self.worker.ended():
+            return
         with suppress(ReaderSilent, *self._bus_errors):  # that a blind reader is blind was said before
             self._reader.close()
 
     def _run(self) -> None:
         while not self._stopping.is_set():
+            self._beat()
             try:
                 self._reader.start()
                 self._poll_until_stopped()
@@ -109,6 +111,7 @@ class ReaderWorker:
         presence = Presence()
         card_ms: int | None = None
         while not self._stopping.is_set():
+            self._beat()
             garbled = False
             try:
                 uids = self._reader.cards()
@@ -119,20 +122,20 @@ class ReaderWorker:
             # the reader may have been blind when the program last ended.
             if self._blind is not False:
                 self._blind = False
-                self._inbox.put(PartSighted(now, self._part))
+                self._inbox.put(PartSighted(now, self.worker.part))
             for uid in presence.polled(uids, garbled=garbled, at_ms=now.uptime_ms):
                 self._inbox.put(BadgeRead(now, self._name, uid, self._assurance))
                 card_ms = now.uptime_ms
             self._stopping.wait(poll_again_s(card_ms, now.uptime_ms))
 
-    @property
-    def _part(self) -> str:
-        return f"reader {self._name}"
+    def _beat(self) -> None:
+        if self.worker.beat():
+            self._blind = None  # whether the reader sees, after the thread hung, only a poll can tell
 
     def _put_blind(self, why: str) -> None:
         if self._blind is not True:
             self._blind = True
-            self._inbox.put(PartBlind(self._clock.now(), self._part, why))
+            self._inbox.put(PartBlind(self._clock.now(), self.worker.part, why))
 
 
 def poll_again_s(card_ms: int | None, at_ms: int) -> float:

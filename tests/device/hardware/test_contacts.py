@@ -1,6 +1,8 @@
 """Contacts on gpiozero's own mock pins: edges fire at once, time and threads are real."""
 
 import queue
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -8,16 +10,28 @@ from typing import cast
 
 import pytest
 from gpiozero.pins.mock import MockFactory, MockPin
-from postkit import RunningClock
+from postkit import RunningClock, at
 from waiting import until
 
-from device.hardware.contacts import Button, Contacts, DoorContact
+from device.hardware.contacts import MOST_EDGES, Button, Contacts, DoorContact, Input, InputDeaf, MainsLine
 from device.hardware.debounce import STABLE_MS
-from device.readings import ButtonPressed, ContactChanged, Reading
+from device.hardware.hearing import AROUND_MS
+from device.readings import (
+    ButtonPressed,
+    Clock,
+    ContactChanged,
+    Instant,
+    MainsChanged,
+    PartBlind,
+    PartSighted,
+    Reading,
+)
+from simulator.factory import SimFactory
 
 FRONT = DoorContact("front", 17, open_when_low=False)
 HATCH = DoorContact("hatch", 27, open_when_low=True)
 CHECKIN = Button("checkin", 22)
+WITHIN_S = 20.0
 
 Told = tuple[str, bool | None]
 
@@ -37,31 +51,53 @@ class WiredPin(MockPin):  # type: ignore[misc]
         self.drive_low()
 
 
+class Hastening:
+    """A clock on which twenty seconds pass in one."""
+
+    def now(self) -> Instant:
+        return at(20 * time.monotonic_ns() // 1_000_000)
+
+
 @dataclass
 class Box:
     """The inputs of one post."""
 
-    inputs: Sequence[DoorContact | Button]
+    inputs: Sequence[Input]
     factory: MockFactory = field(default_factory=lambda: MockFactory(pin_class=WiredPin))
     inbox: "queue.SimpleQueue[Reading]" = field(default_factory=queue.SimpleQueue)
-    clock: RunningClock = field(default_factory=RunningClock)
+    clock: Clock = field(default_factory=RunningClock)
     heard: list[Reading] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)
+    """What was said of parts: ``blind input front``."""
 
     def pin(self, number: int) -> WiredPin:
         return cast("WiredPin", self.factory.pin(number))
 
     def told(self) -> list[Told]:
-        """All that was put so far: the name, and the door's state or None for a press."""
+        """All that was put so far: the name, and the state of a door or of the mains, or None for a press."""
         while not self.inbox.empty():
-            self.heard.append(self.inbox.get())
-        return [
-            (reading.contact, reading.open) if isinstance(reading, ContactChanged) else (_button(reading), None)
-            for reading in self.heard
-        ]
+            match reading := self.inbox.get():
+                case PartBlind(part=part):
+                    self.parts.append(f"blind {part}")
+                case PartSighted(part=part):
+                    self.parts.append(f"sighted {part}")
+                case _:
+                    self.heard.append(reading)
+        return [_in_short(reading) for reading in self.heard]
 
     def until_told(self, *told: Told) -> None:
         until(lambda: len(self.told()) >= len(told), what=f"{told}")
         assert self.told() == list(told)
+
+    def until_said(self, *parts: str) -> None:
+        """Of inputs; that the thread runs is said at every start."""
+
+        def said() -> list[str]:
+            self.told()
+            return [part for part in self.parts if part != "sighted contacts"]
+
+        until(lambda: len(said()) >= len(parts), what=f"{parts}")
+        assert said() == list(parts)
 
     def until_time_has_passed(self, ms: int) -> None:
         """Real time, for what must *not* happen."""
@@ -69,13 +105,20 @@ class Box:
         until(lambda: self.clock.now().uptime_ms >= end_ms)
 
 
-def _button(reading: Reading) -> str:
-    assert isinstance(reading, ButtonPressed)
-    return reading.button
+def _in_short(reading: Reading) -> Told:
+    match reading:
+        case ContactChanged(contact=name, open=is_open):
+            return name, is_open
+        case ButtonPressed(button=name):
+            return name, None
+        case MainsChanged(on=on):
+            return "mains", on
+        case _:
+            raise AssertionError(reading)
 
 
 @contextmanager
-def watching(*inputs: DoorContact | Button, low: Sequence[int] = ()) -> Iterator[Box]:
+def watching(*inputs: Input, low: Sequence[int] = ()) -> Iterator[Box]:
     """Inputs being watched; ``low``: the pins that are connected to ground at the start."""
     box = Box(inputs)
     for number in low:
@@ -104,8 +147,7 @@ def test_a_door_opens_and_closes_at_the_time_of_its_first_edge() -> None:
         after_ms = box.clock.now().uptime_ms
         box.until_told(("front", False), ("front", True))
         opened = box.heard[1]
-        assert isinstance(opened, ContactChanged)
-        assert not opened.at_start
+        assert isinstance(opened, ContactChanged) and not opened.at_start
         assert before_ms <= opened.at.uptime_ms <= after_ms
         assert opened.at.wall_ms - opened.at.uptime_ms == box.clock.now().wall_ms - box.clock.now().uptime_ms
         box.pin(17).drive_low()
@@ -185,18 +227,134 @@ def test_an_edge_that_the_driver_lost_heals_within_the_reread() -> None:
 
 
 def test_one_humming_input_does_not_keep_the_others_waiting() -> None:
-    box = Box([FRONT, HATCH])
+    with watching(FRONT, HATCH) as box:
+        still = threading.Event()
+
+        def hum() -> None:
+            while not still.is_set():
+                box.pin(17).drive_low()
+                box.pin(17).drive_high()
+
+        humming = threading.Thread(target=hum)
+        humming.start()
+        try:
+            box.pin(27).drive_low()
+            until(lambda: ("hatch", True) in box.told(), what="the hatch beside a humming door")
+        finally:
+            still.set()
+            humming.join()
+
+
+def test_more_edges_than_can_be_worked_off_do_not_pile_up_and_the_level_they_end_in_is_told() -> None:
+    box = Box([FRONT])
     contacts = Contacts(box.inputs, box.factory, box.clock, box.inbox)
-    box.pin(27).drive_low()
-    for _ in range(40_000):  # more than can be worked off in the time that the hatch needs to settle
+    for _ in range(MOST_EDGES):
         box.pin(17).drive_low()
         box.pin(17).drive_high()
+    box.pin(17).drive_low()
+    assert contacts._edges.qsize() == MOST_EDGES
     contacts.start()
     try:
-        until(lambda: ("hatch", True) in box.told(), what="the hatch beside a humming door")
-        assert contacts._edges.qsize() > 0, "the hatch had to wait until the hum was over"
+        box.until_told(("front", True), ("front", False))
     finally:
         contacts.stop()
+
+
+def test_a_ups_says_at_the_start_whether_there_are_mains_and_then_when_they_go_and_come() -> None:
+    with watching(MainsLine(4, on_when_low=True), low=[4]) as box:
+        box.until_told(("mains", True))
+        for _ in range(15):  # a relay bounces
+            box.pin(4).drive_high()
+            box.pin(4).drive_low()
+        box.pin(4).drive_high()  # or its wire is cut
+        box.until_told(("mains", True), ("mains", False))
+        box.pin(4).drive_low()
+        box.until_told(("mains", True), ("mains", False), ("mains", True))
+    with watching(MainsLine(4, on_when_low=False), low=[4]) as box:
+        box.until_told(("mains", False))
+        box.pin(4).drive_high()
+        box.until_told(("mains", False), ("mains", True))
+
+
+class Driver:
+    """The simulator's pins, whose driver's thread may die."""
+
+    def __init__(self, *inputs: Input) -> None:
+        self.factory = SimFactory()
+        for what in inputs:
+            self.factory.hold(what.pin, True)
+        self.box = Box(inputs, self.factory, clock=Hastening())
+        self.contacts = Contacts(inputs, self.factory, self.box.clock, self.box.inbox)
+
+    def __enter__(self) -> "Driver":
+        self.contacts.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.contacts.stop()
+        self.factory.close()
+
+
+def test_a_thread_that_runs_says_so_since_it_may_have_hung_when_the_program_last_ended() -> None:
+    with Driver(FRONT) as driver:
+        until(lambda: driver.box.told() and driver.box.parts == ["sighted contacts"])
+
+
+def test_the_driver_dies_so_a_door_is_told_by_its_level_then_as_blind_and_it_hears_again() -> None:
+    with Driver(FRONT) as driver:
+        driver.factory.hold(17, False)
+        driver.box.until_said("sighted input front")
+        driver.factory.deaf = True
+        driver.factory.hold(17, True)
+        driver.box.until_said("sighted input front", "blind input front")
+        assert driver.box.told() == [("front", True), ("front", False), ("front", True)]
+        driver.factory.deaf = False
+        driver.factory.hold(17, False)
+        driver.box.until_said("sighted input front", "blind input front", "sighted input front")
+        assert driver.box.told()[-1] == ("front", False)
+
+
+def test_each_input_is_deaf_for_itself_and_a_press_on_a_deaf_button_counts() -> None:
+    with Driver(FRONT, CHECKIN) as driver:
+        driver.factory.deaf = True
+        driver.factory.hold(22, False)
+        driver.box.until_told(("front", True), ("checkin", None))
+        driver.box.until_said("blind input checkin")
+        driver.factory.deaf = False
+        driver.factory.hold(17, False)
+        driver.box.until_said("blind input checkin", "sighted input front")
+
+
+def test_an_input_that_stays_deaf_ends_the_thread_for_all_to_see_and_the_program_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: queue.SimpleQueue[threading.ExceptHookArgs] = queue.SimpleQueue()
+    monkeypatch.setattr(threading, "excepthook", seen.put)
+    with Driver(FRONT) as driver:
+        driver.factory.hold(17, False)
+        driver.box.until_said("sighted input front")
+        driver.factory.deaf = True
+        driver.factory.hold(17, True)
+        driver.box.until_said("sighted input front", "blind input front")
+        driver.factory.hold(17, False)
+        args = seen.get(timeout=WITHIN_S)
+    assert args.exc_type is InputDeaf
+    assert "input front" in str(args.exc_value)
+    assert args.thread is not None and args.thread.name == "contacts"
+    assert driver.box.told()[-1] == ("front", False)  # told before the thread ended
+
+
+def test_where_edges_never_come_the_post_is_not_started_again_and_again_but_reads_the_levels() -> None:
+    with Driver(FRONT) as driver:
+        driver.factory.deaf = True
+        expected: list[Told] = [("front", True)]
+        for number in range(4):
+            opened = number % 2 == 1
+            driver.factory.hold(17, opened)
+            expected.append(("front", opened))
+            driver.box.until_told(*expected)
+            driver.box.until_said("blind input front")
+            driver.box.until_time_has_passed(2 * AROUND_MS)
 
 
 def test_stopping_frees_the_pins_for_the_next_program() -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device.hardware.debounce import STABLE_MS, Debounce
@@ -55,6 +55,7 @@ def nights(draw: st.DrawFn) -> tuple[list[Edge], list[Change]]:
 
 
 @given(nights())
+@settings(deadline=None)
 def test_every_bouncing_switch_is_one_change_at_the_time_of_its_first_edge(
     night: tuple[list[Edge], list[Change]],
 ) -> None:
@@ -63,6 +64,7 @@ def test_every_bouncing_switch_is_one_change_at_the_time_of_its_first_edge(
 
 
 @given(st.lists(st.tuples(st.integers(1, STABLE_MS - 1), st.integers(STABLE_MS, 3_000)), min_size=1, max_size=10))
+@settings(deadline=None)
 def test_glitches_shorter_than_the_stable_time_are_none(glitches: list[tuple[int, int]]) -> None:
     edges: list[Edge] = []
     now_ms = 0
@@ -73,6 +75,7 @@ def test_glitches_shorter_than_the_stable_time_are_none(glitches: list[tuple[int
 
 
 @given(st.lists(st.integers(1, STABLE_MS - 1), min_size=2, max_size=200))
+@settings(deadline=None)
 def test_a_line_that_hums_is_no_change_for_as_long_as_it_hums(gaps_ms: list[int]) -> None:
     debounce, now_ms, level = Debounce(level=False), 0, False
     for gap_ms in gaps_ms:

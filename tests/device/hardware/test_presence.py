@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device.hardware.readers.presence import GONE_MS, GONE_POLLS, Presence
@@ -79,6 +79,7 @@ def test_a_uid_read_twice_in_one_poll_is_one_card() -> None:
 
 
 @given(histories())
+@settings(deadline=None)
 def test_a_card_is_told_only_when_it_is_there_and_at_its_first_sight(history: list[Poll]) -> None:
     seen: set[bytes] = set()
     for poll, (_, new) in zip(history, play(history), strict=True):
@@ -88,6 +89,7 @@ def test_a_card_is_told_only_when_it_is_there_and_at_its_first_sight(history: li
 
 
 @given(histories())
+@settings(deadline=None)
 def test_told_again_means_three_clean_polls_running_without_it_and_300_ms_between(history: list[Poll]) -> None:
     results = play(history)
     for uid in (A, B):
@@ -106,6 +108,7 @@ def test_told_again_means_three_clean_polls_running_without_it_and_300_ms_betwee
 
 
 @given(histories(), st.integers(GONE_POLLS, 20), st.integers(GONE_MS // GONE_POLLS, 1000))
+@settings(deadline=None)
 def test_whatever_came_before_a_card_that_was_cleanly_away_is_told_again(
     history: list[Poll], polls: int, every_ms: int
 ) -> None:
@@ -114,6 +117,7 @@ def test_whatever_came_before_a_card_that_was_cleanly_away_is_told_again(
 
 
 @given(histories(), st.data())
+@settings(deadline=None)
 def test_a_garbled_poll_more_never_makes_a_tap_more(history: list[Poll], data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(history)))
     # Put in at the time of its neighbour, so that nothing else changes.

@@ -93,6 +93,7 @@ def test_two_cards_that_differ_only_in_their_last_cascade_level_are_told_apart()
 
 
 @given(st.sets(uids(), min_size=1, max_size=4), st.data())
+@settings(deadline=None)
 def test_any_cards_together_are_all_read_however_long_they_lie_there(
     cards: set[bytes], data: st.DataObject
 ) -> None:
@@ -105,6 +106,7 @@ def test_any_cards_together_are_all_read_however_long_they_lie_there(
 
 
 @given(st.integers(0, 2**32 - 1), st.sets(st.integers(0, 31), min_size=2, max_size=2))
+@settings(deadline=None)
 def test_three_cards_collide_twice_in_the_middle_of_bytes(one: int, bits: set[int]) -> None:
     one &= ~0xFF  # a first byte of 0x00 is never the cascade tag
     cards = {(one ^ 1 << bit).to_bytes(4, "little") for bit in bits} | {one.to_bytes(4, "little")}
@@ -423,6 +425,7 @@ def test_the_gain_reaches_its_register(gain_db: int, field: int) -> None:
 
 
 @given(st.integers(), st.booleans())
+@settings(deadline=None)
 def test_random_bytes_never_raise_anything_else_and_never_loop(seed: int, at_start: bool) -> None:
     random = Random(seed)
     bench = Bench() if at_start else started(BADGE)
@@ -463,6 +466,7 @@ def test_a_chip_that_answers_nonsense_to_sound_questions_never_breaks_the_driver
 
 
 @given(st.integers(0, ONE_CARD), st.integers(0, 7), st.integers(1, 8))
+@settings(deadline=None)
 def test_flipped_bits_in_one_transfer_never_break_the_driver(at: int, bit: int, byte: int) -> None:
     bench = started(BADGE)
     first = bench.transfers

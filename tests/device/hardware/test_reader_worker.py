@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from waiting import until
 
 from device.hardware.readers.rc522 import Rc522
 from device.hardware.readers.reader import (
@@ -17,6 +18,7 @@ from device.hardware.readers.reader import (
     ReaderWorker,
     poll_again_s,
 )
+from device.hardware.worker import LOOKS
 from device.readings import BadgeRead, Instant, PartBlind, PartSighted, Reading
 from simulator.rc522 import Rc522 as Chip
 from simulator.rc522_faults import Faults
@@ -191,8 +193,69 @@ def test_an_unexpected_error_ends_the_thread_for_all_to_see(monkeypatch: pytest.
     worker.stop()
     assert args.exc_type is ZeroDivisionError
     assert args.thread is not None
-    assert (args.thread.name, args.thread.daemon) == ("reader-gate", False)
+    assert (args.thread.name, args.thread.daemon) == ("reader-gate", True)
     assert inbox.empty()
+
+
+class Blocking(Script):
+    """A reader whose bus blocks at one of its polls, for as long as the test wants."""
+
+    def __init__(self, polls: list[Outcome]) -> None:
+        super().__init__(polls)
+        self.blocked = threading.Event()
+        self.unblock = threading.Event()
+
+    def cards(self) -> list[bytes]:
+        if not self.polls and not self.unblock.is_set():
+            self.blocked.set()
+            self.unblock.wait()
+        return super().cards()
+
+
+@contextmanager
+def blocked(reader: Blocking) -> "Iterator[tuple[ReaderWorker, queue.SimpleQueue[Reading]]]":
+    """A worker that hangs in its reader, until it is let go."""
+    inbox: queue.SimpleQueue[Reading] = queue.SimpleQueue()
+    worker = ReaderWorker("gate", reader, Ticking(), inbox, retry_s=0.001)
+    worker.start()
+    assert reader.blocked.wait(WITHIN_S)
+    try:
+        yield worker, inbox
+    finally:
+        reader.unblock.set()
+        worker.stop()
+        until(worker.worker.ended)
+
+
+def test_a_bus_that_blocks_is_a_blind_reader_until_a_poll_comes_to_its_end() -> None:
+    reader = Blocking([[]])
+    with blocked(reader) as (worker, inbox):
+        for _ in range(LOOKS + 1):
+            worker.worker.look(Instant(0, 0))
+        assert in_words([inbox.get(timeout=WITHIN_S) for _ in range(2)]) == ["sighted", "blind"]
+        assert inbox.empty()
+        reader.unblock.set()
+        assert in_words([inbox.get(timeout=WITHIN_S)]) == ["sighted"]
+
+
+def test_a_reader_that_is_silent_when_its_bus_no_longer_blocks_is_not_called_sighted() -> None:
+    reader = Blocking([[]])
+    with blocked(reader) as (worker, inbox):
+        for _ in range(LOOKS + 1):
+            worker.worker.look(Instant(0, 0))
+        reader.polls = [SILENT]
+        reader.unblock.set()
+        words = in_words([inbox.get(timeout=WITHIN_S) for _ in range(4)])
+        assert words == ["sighted", "blind", "blind", "sighted"]
+
+
+def test_a_reader_that_hangs_in_its_bus_is_not_closed_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closing could hang as well; the thread ends with the process."""
+    monkeypatch.setattr("device.hardware.worker.END_WITHIN_S", 0.01)
+    reader = Blocking([])
+    with blocked(reader) as (worker, _):
+        worker.stop()
+        assert reader.closed == 0
 
 
 def test_polls_are_quick_for_half_a_second_after_a_card() -> None:
