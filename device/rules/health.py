@@ -91,6 +91,7 @@ def _say(state: HealthState, data: SystemData) -> Step[HealthState]:
 
 def _storage(failed: CommitFailed) -> Storage:
     return Storage(
+        room=failed.room.value,
         why=failed.why,
         since=rfc3339(failed.at.wall_ms),
         unrecorded=failed.unrecorded,

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from device.events import StaffId, Verdict
 from device.problems import problem
@@ -18,18 +18,22 @@ _UID_DIGITS = (8, 14, 20)
 
 
 def _badge(value: str) -> str:
+    # No message names a number: it is logged, and sent to every subscriber in a "refused" event.
     if len(value) not in _UID_DIGITS or any(c not in "0123456789ABCDEF" for c in value):
-        raise problem(f"{value!r} is no badge number; write 8, 14 or 20 upper-case hex digits, no separators")
+        raise problem("no badge number; write 8, 14 or 20 upper-case hex digits, no separators")
     return value
+
+
+Badge = Annotated[str, AfterValidator(_badge)]
 
 
 class Officer(BaseModel):
     """``[[officer]]``: one person. A plain date counts in the post's time zone, ``until`` to its last moment."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, defer_build=True)
 
     id: StaffId
-    badges: tuple[str, ...] = ()
+    badges: tuple[Badge, ...] = ()
     from_: datetime | date | None = Field(default=None, alias="from")
     until: datetime | date | None = None
     revoked: Annotated[bool, Field(strict=True)] = False
@@ -42,16 +46,11 @@ class Officer(BaseModel):
             raise problem(f"{str(value)!r} is no date; write it like 2026-12-31, without quotes")
         return value
 
-    @field_validator("badges")
-    @classmethod
-    def _badges(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(_badge(badge) for badge in value)
-
 
 class RosterFile(BaseModel):
     """The whole roster file."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     officer: tuple[Officer, ...] = ()
 
@@ -65,13 +64,14 @@ class RosterFile(BaseModel):
                     f"officer {officer.id} is there twice; put all badges of a person into one [[officer]]"
                 )
             ids.add(officer.id)
-            for badge in officer.badges:
+            for place, badge in enumerate(officer.badges, 1):
+                owner = f"badge {place} of {officer.id}"
                 if badge in owners:
                     raise problem(
-                        f"badge {badge} belongs to {owners[badge]} and to {officer.id}; "
+                        f"{owners[badge]} and {owner} are the same; "
                         "take it out where it is wrong, a badge tells one person"
                     )
-                owners[badge] = officer.id
+                owners[badge] = owner
         return self
 
 

@@ -14,7 +14,7 @@ from device.readings import Instant, RuleReading
 class State(BaseModel):
     """A rule's memory: frozen, bounded, and JSON in the journal. Unknown members are dropped."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
 S = TypeVar("S", bound=State)

@@ -13,6 +13,7 @@ from device.readings import (
     PartBlind,
     PartSighted,
     Refused,
+    Room,
     RosterLoaded,
     Started,
     StopRequested,
@@ -105,11 +106,14 @@ def test_no_roster_at_the_very_first_start_is_said_too() -> None:
     assert len(Night().hears(RosterLoaded(at(), "", 0))) == 1
 
 
-def test_what_the_disk_did_not_take_is_counted_when_it_takes_things_again() -> None:
-    (data,) = Night().hears(CommitFailed(at(5_000), "disk full", unrecorded=2, dropped=7), 60_000)
+@pytest.mark.parametrize("room", list(Room))
+def test_what_the_disk_did_not_take_is_counted_whatever_there_is_room_for_now(room: Room) -> None:
+    failed = CommitFailed(at(5_000), "disk full", unrecorded=2, dropped=7, room=room)
+    (data,) = Night().hears(failed, 60_000)
     assert data == {
         "change": "storage",
         "what": "journal",
+        "room": room.value,
         "why": "disk full",
         "since": rfc3339(at(5_000).wall_ms),
         "unrecorded": 2,

@@ -122,7 +122,7 @@ BADGE_MEND = "write 8, 14 or 20 upper-case hex digits, no separators"
 MISTAKES = {
     "a badge of two officers": (
         OFFICER + OFFICER.replace("officer-1", "officer-2"),
-        "badge 04A1B2C3D4E5F6 belongs to officer-1 and to officer-2; "
+        "badge 1 of officer-1 and badge 1 of officer-2 are the same; "
         "take it out where it is wrong, a badge tells one person",
     ),
     "an officer twice": (
@@ -131,19 +131,19 @@ MISTAKES = {
     ),
     "lower-case hex": (
         OFFICER.replace("04A1B2C3D4E5F6", "04a1b2c3d4e5f6"),
-        f"officer[0].badges: '04a1b2c3d4e5f6' is no badge number; {BADGE_MEND}",
+        f"officer[0].badges[0]: no badge number; {BADGE_MEND}",
     ),
     "separators": (
         OFFICER.replace("04A1B2C3D4E5F6", "DE:AD:BE:EF"),
-        f"officer[0].badges: 'DE:AD:BE:EF' is no badge number; {BADGE_MEND}",
+        f"officer[0].badges[0]: no badge number; {BADGE_MEND}",
     ),
     "five bytes": (
         OFFICER.replace("04A1B2C3D4E5F6", "04A1B2C3D4"),
-        f"officer[0].badges: '04A1B2C3D4' is no badge number; {BADGE_MEND}",
+        f"officer[0].badges[0]: no badge number; {BADGE_MEND}",
     ),
     "no digits": (
         OFFICER.replace("04A1B2C3D4E5F6", ""),
-        f"officer[0].badges: '' is no badge number; {BADGE_MEND}",
+        f"officer[0].badges[0]: no badge number; {BADGE_MEND}",
     ),
     "one badge for a list": (
         OFFICER.replace('["04A1B2C3D4E5F6"]', '"04A1B2C3D4E5F6"'),

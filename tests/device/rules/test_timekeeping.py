@@ -6,7 +6,7 @@ import pytest
 from postkit import at
 
 from device.readings import ClockState, Instant, PartSighted, Started
-from device.rules.rule import Cause, Due
+from device.rules.rule import Cause, Due, Seat
 from device.rules.timekeeping import TimekeepingRule, TimekeepingState
 
 
@@ -64,8 +64,23 @@ def test_a_step_either_way_is_one_event_that_says_how_far(step_ms: int) -> None:
 
 
 @pytest.mark.parametrize("step_ms", [249, -249])
-def test_what_slewing_and_a_late_look_can_do_is_no_step(step_ms: int) -> None:
-    assert Night().looks(at(1_000, step_ms=step_ms)) == []
+def test_what_reading_two_clocks_makes_of_one_that_stands_is_no_step(step_ms: int) -> None:
+    night = Night()
+    for look in range(1, 100):
+        assert night.looks(at(look * 1_000, step_ms=step_ms if look % 2 else 0)) == []
+
+
+def test_small_steps_add_up_until_they_are_told_and_none_is_told_twice() -> None:
+    night = Night()
+    told = [data for look in range(1, 11) for data in night.looks(at(look * 1_000, step_ms=look * 100))]
+    assert [data["step_ms"] for data in told] == [300, 300, 300]
+    assert night.looks(at(11_000, step_ms=1_150)) == changed("synced", 250)
+
+
+def test_a_small_step_is_not_forgotten_because_the_state_changed_with_it() -> None:
+    night = Night()
+    assert night.looks(at(1_000, clock="holdover", step_ms=200)) == changed("holdover", 0)
+    assert night.looks(at(2_000, clock="holdover", step_ms=300)) == changed("holdover", 300)
 
 
 def test_another_rules_deadline_within_the_second_is_no_look() -> None:
@@ -88,13 +103,25 @@ def test_losing_and_regaining_the_time_server_are_events_without_a_step() -> Non
 
 def test_a_step_while_the_program_was_down_is_seen_in_the_same_boot() -> None:
     night = Night()
+    night.looks(at(1_000, step_ms=200))
     assert night.start(at(50_000, step_ms=-7_000), same_boot=True) == changed("synced", -7_000)
+    assert night.start(at(60_000, step_ms=-7_000), same_boot=True) == []
 
 
-def test_a_reboot_is_no_step_whatever_the_clock_shows() -> None:
+def test_every_boot_says_how_the_clock_stands_and_is_no_step_whatever_it_shows() -> None:
     night = Night()
-    assert night.start(at(3_000, step_ms=999_999), same_boot=False) == []
+    assert night.start(at(3_000, step_ms=999_999), same_boot=False) == changed("synced", 0)
+    assert night.looks(at(4_000, step_ms=999_999)) == []
     assert night.start(at(3_000, clock="unsynced", step_ms=0), same_boot=False) == changed("unsynced", 0)
+
+
+def test_what_an_older_firmware_kept_is_taken_up() -> None:
+    """It kept the offset of its last look before an event; a step while it was replaced is still seen."""
+    kept = f'{{"clock":"synced","offset_ms":{at(0).wall_ms},"looked_ms":41000}}'
+    seat = Seat.restored(TimekeepingRule(), kept)
+    now = at(50_000, step_ms=3_000)
+    _, step = seat.decide(Started(now, True, "x"), now)
+    assert [draft.data.model_dump() for draft in step.drafts] == changed("synced", 3_000)
 
 
 def test_no_other_cause_makes_it_look() -> None:
