@@ -2,8 +2,9 @@
 
 from collections import Counter
 
-from device.events import rfc3339
 from device.readings import Instant
+
+_DAY_MS = 86_400_000
 
 
 class Budget:
@@ -11,12 +12,12 @@ class Budget:
 
     def __init__(self) -> None:
         """Nothing sent yet."""
-        self._day = ""
+        self._day = 0
         self._spent: Counter[str] = Counter()
 
     def spend(self, kind: str, size: int, now: Instant) -> None:
         """``size`` bytes went out for ``kind``."""
-        day = rfc3339(now.wall_ms)[:10]
+        day = now.wall_ms // _DAY_MS
         if day != self._day:
             self._day = day
             self._spent.clear()
@@ -24,7 +25,7 @@ class Budget:
 
     def today(self, now: Instant) -> dict[str, int]:
         """Bytes of this UTC day by kind."""
-        return dict(self._spent) if rfc3339(now.wall_ms)[:10] == self._day else {}
+        return dict(self._spent) if now.wall_ms // _DAY_MS == self._day else {}
 
 
 def packet_bytes(topic: str, payload: bytes, content_type: str = "") -> int:

@@ -128,7 +128,9 @@ def _chains(rows: Rows, done: int) -> Iterator[dict[str, Any]]:
 
 def kind_of(event: bytes) -> str:
     """``checkin`` of an event of type ``guardpost.checkin.v1``."""
-    return str(json.loads(event)["type"]).split(".")[1]
+    # Canonical JSON has its names in order, and no quote within a text: the last "type" is the event's own. To read
+    # all of it would cost a tenth of what the line can carry.
+    return event.rpartition(b'"type":"')[2].split(b".", 2)[1].decode()
 
 
 def _json(members: Mapping[str, Any]) -> bytes:

@@ -11,7 +11,7 @@ from device.errors import Unreadable
 from device.link.hints import Rows, spans
 from device.link.receipts import Acknowledged, Rollback, Stored, judge, read_receipt
 from device.link.sender import Sender
-from device.readings import Arrived, Refused, ReplayRange, RolledBack, RuleReading, Trouble
+from device.readings import Arrived, Refused, Removed, ReplayRange, RolledBack, RuleReading, Trouble
 from device.record.journal import DONE
 
 UNRECEIPTED_ROWS = 500
@@ -67,7 +67,8 @@ class Receipts:
                 self.arrived_ms = now_ms
                 self._send_again(judged, now_ms)
             self.bound(now_ms)
-            return []
+            # A retained one is a copy, perhaps older than what was removed since: nobody asks with it.
+            return [] if arrived.retained else self._removed(judged, arrived)
         if isinstance(judged, Rollback) and receipt.chain not in self._rolled:
             self._rolled.add(receipt.chain)
             return [RolledBack(arrived.at, judged.why)]
@@ -75,13 +76,33 @@ class Receipts:
 
     def cursors(self) -> dict[str, int]:
         """What the next commit keeps."""
-        return {DONE: self.sender.done, **self.positions}
+        held = {chain for chain, _ in self.rows.chains()} if self.positions else set()
+        return {DONE: self.sender.done, **{chain: at for chain, at in self.positions.items() if chain in held}}
+
+    def freed(self) -> int:
+        """Headquarters has every row up to this position: whole chains, oldest first, then a part of one."""
+        freed, oldest = 0, self.rows.oldest()
+        kept = [span for span in spans(self.rows) if span.last >= oldest]
+        for chain, before, last in reversed(kept):
+            freed = self.positions.get(chain, before)
+            if freed < last:
+                break
+        return min(freed, self.sender.done)
+
+    def _removed(self, stored: Stored, arrived: Arrived) -> list[RuleReading]:
+        """What a receipt asks for, and what is no longer kept here."""
+        oldest = self.rows.oldest()
+        for chain, before, last in spans(self.rows):
+            gone_to = min(oldest - 1, last)
+            if chain == stored.chain and gone_to > stored.position:
+                return [Removed(arrived.at, chain, stored.position + 1 - before, gone_to - before)]
+        return []
 
     def bound(self, now_ms: int) -> None:
         """Hold live rows back while receipts arrive and lag; let them go when none arrive."""
         recent = self.arrived_ms is not None and now_ms - self.arrived_ms < self.timeout_ms
-        newest = self.rows.chains()[:1]
-        if not recent or not newest:
+        newest = self.rows.chains()[:1] if recent else []
+        if not newest:
             self.sender.limit = None
             return
         chain, before = newest[0]

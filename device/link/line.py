@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -101,10 +102,7 @@ class Line:
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False, content_type: str | None = None) -> int:
         """Hand one QoS 1 message to the network thread; its packet identifier."""
-        properties = None
-        if self._is_5 and content_type is not None:
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            properties.ContentType = content_type
+        properties = _typed(content_type) if self._is_5 and content_type is not None else None
         return self._client.publish(topic, payload, qos=QOS, retain=retain, properties=properties).mid
 
     def subscribe(self, topics: Sequence[str]) -> None:
@@ -216,6 +214,19 @@ class Line:
 
     def _ended(self, why: str, *, speaks_other: bool = False, mute: bool = False) -> None:
         self._inbox.put(Disconnected(self._clock.now(), self._generation, why, speaks_other, mute))
+
+
+@cache
+def _typed(content_type: str) -> Properties:
+    """The properties of a message with content of this type, made and packed once.
+
+    Anew for each message, they cost as much as all else that paho does to send it.
+    """
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.ContentType = content_type
+    packed = properties.pack()  # type: ignore[no-untyped-call]
+    object.__setattr__(properties, "pack", lambda: packed)  # paho's own __setattr__ takes properties alone
+    return properties
 
 
 def _connect_properties() -> Properties:

@@ -16,7 +16,7 @@ from device.record.chain import parse_json
 class Order(BaseModel):
     """What every order has. ``expires``: at most 24 hours ahead."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     id: Uuid
     expires: Time
@@ -84,7 +84,7 @@ def _validated(name: str, payload: bytes) -> Order:
 
 
 class _Id(BaseModel):
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(strict=True, defer_build=True)
 
     id: Uuid
 

@@ -16,7 +16,7 @@ MAX_RECEIPT_BYTES = 1024
 class Receipt(BaseModel):
     """The chain is stored whole up to ``seq``, whose event has ``hash``; 0 and zeros for nothing yet."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, defer_build=True)
 
     chain: Uuid
     seq: Annotated[int, Field(ge=0, le=MAX_SAFE_INTEGER)]

@@ -105,6 +105,12 @@ class Sender:
         self._again.extend(positions)
 
     @property
+    def oldest_wanted(self) -> int | None:
+        """The lowest position that is still to go, or to go again, as an alarm or a re-send."""
+        flying = (f.position for f in self.flight.values() if f.lane is not Lane.HINT)
+        return min((*self._alarms, *self._again, *flying), default=None)
+
+    @property
     def again_waiting(self) -> int:
         """How many rows wait or are in flight to go again."""
         return len(self._again) + self._in_flight(Lane.AGAIN)
@@ -164,7 +170,7 @@ class Sender:
 
     def oldest_ms(self) -> int | None:
         """Uptime at which the oldest unacknowledged packet went out."""
-        return min((flying.since_ms for flying in self.flight.values()), default=None)
+        return next((flying.since_ms for flying in self.flight.values()), None)  # in the order in which they went
 
     def due(self) -> int | None:
         """Uptime in milliseconds at which a pause ends; None while an acknowledgement has to come first."""

@@ -142,6 +142,12 @@ class Uplink:
         """What the next commit should keep."""
         return Sent(self._receipts.cursors(), frozenset(self._closed_alarms))
 
+    def freed(self) -> int:
+        """Every event up to this position is where it belongs, and is not on its way again."""
+        freed = self._sender.done if self._settings.keep_until == "broker" else self._receipts.freed()
+        wanted = self._sender.oldest_wanted
+        return freed if wanted is None else min(freed, wanted - 1)
+
     def take(self, reading: LinkReading) -> Sequence[RuleReading]:
         """Something happened on the line; what comes from a line already given up means nothing."""
         call = self._call

@@ -54,6 +54,20 @@ class Desk:
         return self.sender.acknowledged(mid, reason, self.now_ms)
 
 
+def test_what_is_to_go_again_or_on_its_way_is_wanted_until_it_was_taken() -> None:
+    desk = Desk(done=50)
+    wanted = [desk.sender.oldest_wanted]
+    desk.sender.send_again([7, 9])
+    desk.sender.alarm([8])
+    wanted.append(desk.sender.oldest_wanted)
+    assert (desk.again(), desk.alarms()) == ([7, 9], [8])
+    for mid, reason in ((1, SUCCESS), (3, SUCCESS), (2, NOT_AUTHORISED)):
+        wanted.append(desk.sender.oldest_wanted)
+        desk.answer(mid, reason)
+    desk.sender.disconnected()
+    assert [*wanted, desk.sender.oldest_wanted] == [None, 7, 7, 8, 9, 9]
+
+
 def test_live_rows_go_out_in_order_and_leave_one_place_for_an_alarm() -> None:
     desk = Desk()
     assert list(desk.live().values()) == list(range(1, WINDOW))
@@ -440,6 +454,12 @@ class AgainstAModel(RuleBasedStateMachine):
         assert self.sender.again_waiting == len(self.to_go_again) + sum(
             lane is Lane.AGAIN for lane, _ in self.flight.values()
         )
+
+    @invariant()
+    def the_oldest_that_is_wanted_is_the_oldest_open_alarm_or_row_on_its_way(self) -> None:
+        rows = (position for lane, position in self.flight.values() if lane is not Lane.HINT)
+        wanted = min((*self.open_alarms, *self.to_go_again, *rows), default=None)
+        assert self.sender.oldest_wanted == wanted
 
 
 TestAgainstAModel = AgainstAModel.TestCase
