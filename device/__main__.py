@@ -1,6 +1,7 @@
-"""The command line of the firmware: ``guardpost run|check|journal``."""
+"""The command line of the firmware: ``guardpost run|check|support|journal``."""
 
 import argparse
+import gc
 import logging
 import os
 import sys
@@ -23,6 +24,7 @@ exit codes:
   2   the command line, the configuration or the roster cannot be used
   3   the state folder, a pin or another part of this machine cannot be used
   70  run: a part of the program died and named itself; start it again
+  80  run: no mains for the time of [ups] stop_after; the machine is to be switched off
 """
 
 
@@ -58,15 +60,21 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser(
         "check", help="check configuration, roster, state folder and broker, and say what to mend"
     )
+    support = commands.add_parser(
+        "support", help="write one archive for whoever helps from afar: no keys, passwords or badge numbers in it"
+    )
     journal = commands.add_parser("journal", help="look at what is recorded, also while the post runs")
     journals = journal.add_subparsers(metavar="COMMAND", required=True)
     show = journals.add_parser("show", help="print the newest events")
     verify = journals.add_parser("verify", help="verify every event: bytes, signature, number, link")
-    for command, function in ((run, _run), (check, _check), (show, _show), (verify, _verify)):
+    for command, function in ((run, _run), (check, _check), (support, _support), (show, _show), (verify, _verify)):
         command.set_defaults(command=function)
         command.add_argument(
             "--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="default: %(default)s"
         )
+    support.add_argument(
+        "--out", type=Path, metavar="FILE", help="default: guardpost-support-POST-TIME.tar.gz in the current folder"
+    )
     show.add_argument("--last", type=_count, default=20, metavar="N", help="how many; default: %(default)s")
     show.add_argument("--json", action="store_true", help="the exact bytes of each event, one a line")
     return parser
@@ -83,20 +91,36 @@ def _count(text: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    # What is imported stays: to look for garbage in it, again and again, is a seventh of the start.
+    gc.disable()
     from device.config import load
     from device.hardware.clock import KernelClock
     from device.hardware.pins import pi_factory
     from device.wiring import run
 
+    gc.freeze()
+    gc.enable()
     config = load(options.config)
     with pi_factory() as (factory, bus_error):
-        return run(config, pin_factory=factory, clock=KernelClock(), bus_errors=(OSError, bus_error))
+        return run(
+            config,
+            pin_factory=factory,
+            clock=KernelClock(),
+            environment=os.environ,
+            bus_errors=(OSError, bus_error),
+        )
 
 
 def _check(options: argparse.Namespace) -> int:
     from device.check import check
 
     return check(options.config)
+
+
+def _support(options: argparse.Namespace) -> int:
+    from device.support import support
+
+    return support(options.config, options.out)
 
 
 def _show(options: argparse.Namespace) -> int:

@@ -45,6 +45,22 @@ class StatedChain(Payload):
     sent: int = Field(ge=0, description="every number up to this one was acknowledged by a broker")
 
 
+class Health(Payload):
+    """How the post itself fares. What the machine does not tell, or is not wired, is null."""
+
+    backlog: int = Field(ge=0, description="events that no broker has acknowledged yet")
+    recording: bool = Field(
+        description="false while the disk takes no events, or has room for the last words alone"
+    )
+    line_since: Time | None = Field(description="when this connection came up")
+    temperature_c: float | None = Field(description="of the processor, degrees Celsius")
+    undervoltage: bool | None
+    throttled: bool | None
+    disk_free: int | None = Field(description="bytes that the post may still write")
+    disk_size: int | None = Field(description="bytes of that disk in all")
+    mains: bool | None = Field(description="whether there are mains, where a UPS tells")
+
+
 class State(Payload):
     """``state``: what holds now, and every chain of the journal, newest first."""
 
@@ -52,6 +68,7 @@ class State(Payload):
     chains: tuple[StatedChain, ...]
     blind: dict[str, Time] = Field(description="each part that cannot see, and since when")
     clock: ClockState | None = Field(description="null before the post could record anything")
+    health: Health
     doors: dict[Name, Literal["open", "closed"]]
     bytes: dict[str, int] = Field(
         description="MQTT bytes published since midnight UTC or the program's start, by what they were for"

@@ -7,6 +7,7 @@ from device.effects import Answer
 from device.readings import Instant, LinkReading, ReplayRange, RuleReading
 from device.record.chain import Sealed
 from device.record.journal import Sent
+from device.record.upkeep import Delivery
 
 
 class Journal(Protocol):
@@ -16,8 +17,32 @@ class Journal(Protocol):
         """Commit durably, all or nothing; the newest position. Raises NotRecorded."""
         ...
 
-    def checkpoint(self, idle: bool) -> None:
-        """Fold the log into the database once it is large."""
+    def short(self) -> str | None:
+        """Why there is room for no more than the last words; None while there is."""
+        ...
+
+    def unreadable(self) -> str | None:
+        """Why the disk does not give the journal back; None if it does, be it damaged or not."""
+        ...
+
+
+class Upkeep(Protocol):
+    """What the journal needs between events."""
+
+    def work(self, now: Instant, delivery: Delivery, *, idle: bool) -> None:
+        """Do what is due; ``idle``: no reading waits. Raises JournalDamaged, NotReadable."""
+        ...
+
+
+class Watcher(Protocol):
+    """What looks on from beside the loop, in the loop's own thread."""
+
+    def passed(self, now: Instant, status: Callable[[], str]) -> None:
+        """A real pass has been made. ``status``: how the post stands, in a line for people; made when called."""
+        ...
+
+    def stopping(self, why: str) -> None:
+        """The loop works no more; what follows is the farewell."""
         ...
 
 
@@ -52,6 +77,10 @@ class Link(Protocol):
 
     def known(self) -> Sent:
         """What the next commit should keep."""
+        ...
+
+    def freed(self) -> int:
+        """Every event up to this position may be removed: headquarters has it, and nothing sends it again."""
         ...
 
     def recorded(self, ack: tuple[int, int]) -> None:

@@ -11,6 +11,9 @@ from device.readings import Instant
 from device.record.chain import Chain, Sealed
 from device.rules.rule import Cause, Due, Numbered, Seat
 
+RESERVED_KINDS = frozenset({"system"})
+"""What may still be recorded when the journal is all but full: that it is."""
+
 
 @dataclass
 class Turn:
@@ -30,6 +33,18 @@ class Turn:
                 self.seats[index], step = seat.decide(cause, at)
                 causes.extend(self._seal(draft, at) for draft in step.drafts)
                 self.effects.extend(step.effects)
+
+    def mark(self) -> "Turn":
+        """This moment of the turn, to go back to."""
+        return Turn(list(self.seats), self.chain, list(self.sealed), list(self.effects))
+
+    def fits_reserve(self, since: "Turn") -> bool:
+        """Whether what was decided since a mark may use the last of the disk."""
+        return all(sealed.kind in RESERVED_KINDS for sealed in self.sealed[len(since.sealed) :])
+
+    def undo(self, to: "Turn") -> None:
+        """Take back what was decided since a mark."""
+        self.seats, self.chain, self.sealed, self.effects = to.seats, to.chain, to.sealed, to.effects
 
     def due(self, at: Instant) -> None:
         """Call the rules whose moment has come by ``at``."""

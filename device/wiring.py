@@ -5,32 +5,38 @@ import queue
 import random
 import signal
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from gpiozero import DigitalOutputDevice
 from gpiozero.exc import GPIOZeroError
 from gpiozero.pins import Factory
 
-from device import __version__
+from device import BUILT, __version__
 from device.config import Config, ReaderSection
 from device.effects import Answer
-from device.errors import StateError
-from device.hardware.clock import boot_id
-from device.hardware.contacts import Button, Contacts, DoorContact
+from device.errors import JournalDamaged, StateError
+from device.events import uptime_ms_of, wall_ms_of
+from device.hardware.clock import FlooredClock, boot_id, floored, latest_passed_ms
+from device.hardware.contacts import Button, Contacts, DoorContact, Input, MainsLine
 from device.hardware.indicator import Indicator
 from device.hardware.readers.rc522 import SPI_RATE_HZ, Rc522, pulse
 from device.hardware.readers.reader import ReaderWorker
+from device.hardware.vitals import VitalsWorker
+from device.hardware.worker import Worker, Workers
 from device.link.hints import Hints
 from device.link.line import Access, Line, MqttVersion, Will
 from device.link.topics import Topics
 from device.link.uplink import Uplink
-from device.post import Post
+from device.post import JOURNAL, Post
 from device.readings import (
+    BadgeRead,
+    ButtonPressed,
     Clock,
+    CommitFailed,
     Crashed,
     PartBlind,
     Reading,
@@ -41,15 +47,19 @@ from device.readings import (
     Trouble,
 )
 from device.record.opening import Record, open_record
+from device.record.upkeep import Upkeep
 from device.roster_file import LoadedRoster, load_roster
 from device.rules.checkin import CheckinRule
 from device.rules.doors import DoorLimits, DoorsRule
 from device.rules.health import HealthRule
 from device.rules.orders import OrdersRule
+from device.rules.power import PowerRule
+from device.rules.removed import RemovedRule
 from device.rules.roster import Roster
 from device.rules.rule import Rule, Seat
 from device.rules.timekeeping import TimekeepingRule
 from device.seams import Panel
+from device.service import Notifier
 
 Inbox = queue.SimpleQueue[Reading]
 
@@ -59,21 +69,53 @@ log = logging.getLogger(__name__)
 BusErrors = tuple[type[Exception], ...]
 
 
-def run(config: Config, *, pin_factory: Factory, clock: Clock, bus_errors: BusErrors = (OSError,)) -> int:
+def run(
+    config: Config,
+    *,
+    pin_factory: Factory,
+    clock: Clock,
+    environment: Mapping[str, str],
+    bus_errors: BusErrors = (OSError,),
+) -> int:
     """Run one post until it is asked to stop; the process's exit code. Raises StateError, ConfigError.
 
-    ``bus_errors``: what the pin factory's library raises where a transfer fails.
+    ``environment``: where systemd says how to reach it. ``bus_errors``: what the pin factory's library raises
+    where a transfer fails.
     """
-    inbox: Inbox = queue.SimpleQueue()
     copper = _Copper(pin_factory, bus_errors)
+    clock = floored(clock, BUILT, [config.written_ms])
+    ends = _Ends(clock, queue.SimpleQueue())
+    damaged = None
+    with closing(Notifier(environment)) as notifier, _watched(ends):
+        while True:
+            try:
+                return _live(config, copper, ends, notifier, damaged)
+            except JournalDamaged as error:
+                log.error("%s; what verifies of it is saved, and the post goes on", error)
+                damaged = error
+
+
+def _live(
+    config: Config, copper: "_Copper", ends: "_Ends", notifier: Notifier, damaged: JournalDamaged | None
+) -> int:
+    """One life of the post: from opening its journal to the end, or until that is ``damaged``."""
+    clock, inbox = ends
     bootid = boot_id()
+    heard = _still_heard(inbox)
+    workers = Workers()
     with ExitStack() as stack:
-        record = open_record(config.post.state_dir, config.source, bootid)
+        record = open_record(
+            config.post.state_dir,
+            config.source,
+            bootid,
+            config.journal.most_bytes,
+            None if damaged is None else str(damaged),
+        )
         stack.callback(record.close)
+        clock.rise(latest_passed_ms(BUILT, _passed_ms(record, clock)))
         roster = load_roster(config.roster.file, config.post.state_dir, record.site_key, config.timezone)
         seats, unusable = _seats(config, roster.roster, record.journal.snapshots())
-        stack.enter_context(_watched(inbox, clock))
-        panel = _panel(config, copper.factory, stack)
+        panel = _panel(config, copper.factory, ends, workers, stack)
         post = Post(
             inbox=inbox,
             clock=clock,
@@ -84,11 +126,31 @@ def run(config: Config, *, pin_factory: Factory, clock: Clock, bus_errors: BusEr
             seats=seats,
             panel=panel,
             link=_link(config, record, bootid, inbox, clock),
+            upkeep=Upkeep(record.journal, config.journal.keep_days),
             newest=record.journal.newest(),
+            watchers=(notifier, workers),
         )
         _first_readings(inbox, clock, record, roster, unusable)
-        _inputs(config, copper, clock, inbox, stack)
+        if damaged is not None and damaged.unrecorded:
+            inbox.put(CommitFailed(clock.now(), str(damaged), damaged.unrecorded, 0))
+        for reading in heard:
+            inbox.put(reading)
+        _inputs(config, copper, ends, workers, stack)
         return post.run()
+
+
+def _still_heard(inbox: Inbox) -> list[Reading]:
+    """What the life before had not come to: who tapped, and who asked it to end. The rest is read anew."""
+    waiting = [inbox.get_nowait() for _ in range(inbox.qsize())]
+    kept = BadgeRead | ButtonPressed | StopRequested | Crashed
+    return [reading for reading in waiting if isinstance(reading, kept)]
+
+
+def _passed_ms(record: Record, clock: Clock) -> Iterator[int]:
+    """The newest event was recorded; what has passed since is known within the same boot."""
+    if (newest := record.newest) is not None:
+        since_ms = clock.now().uptime_ms - uptime_ms_of(newest.uptime) if record.same_boot else 0
+        yield wall_ms_of(newest.time) + since_ms
 
 
 def _first_readings(
@@ -114,16 +176,18 @@ def _seats(config: Config, roster: Roster, snapshots: dict[str, str]) -> tuple[l
         DoorLimits(
             name=door.name,
             held_after_ms=_ms(door.held_after),
-            checkin_within_ms=None if door.forced_without_checkin is None else _ms(door.forced_without_checkin),
+            checkin_within_ms=_ms_or_none(door.forced_without_checkin),
         )
         for door in config.door
     ]
     rules: tuple[Rule[Any], ...] = (
-        HealthRule([f"reader {reader.name}" for reader in config.reader]),
+        HealthRule([*_parts(config)]),
         TimekeepingRule(),
+        PowerRule(_ms_or_none(None if config.ups is None else config.ups.stop_after)),
         CheckinRule(roster, _ms(config.checkin.repeat_after)),
         DoorsRule(doors),
         OrdersRule(),
+        RemovedRule(),
     )
     seats, unusable = [], []
     for rule in rules:
@@ -133,6 +197,13 @@ def _seats(config: Config, roster: Roster, snapshots: dict[str, str]) -> tuple[l
             unusable.append(f"{error}; it starts afresh")
             seats.append(Seat(rule, rule.initial))
     return seats, unusable
+
+
+def _parts(config: Config) -> Iterator[str]:
+    """What can go blind."""
+    yield from (JOURNAL, "vitals", "contacts", "indicator")
+    yield from (f"reader {reader.name}" for reader in config.reader)
+    yield from (f"input {what.name}" for what in _switched(config))
 
 
 def _link(config: Config, record: Record, bootid: str, inbox: Inbox, clock: Clock) -> Uplink:
@@ -159,6 +230,13 @@ def access(config: Config, suffix: str = "") -> Access:
     )
 
 
+class _Ends(NamedTuple):
+    """What every worker gets."""
+
+    clock: FlooredClock
+    inbox: Inbox
+
+
 class _Copper(NamedTuple):
     factory: Factory
     bus_errors: BusErrors
@@ -174,34 +252,35 @@ class _NoPanel:
         """Nothing to show it with."""
 
 
-def _panel(config: Config, factory: Factory, stack: ExitStack) -> Panel:
+def _panel(config: Config, factory: Factory, ends: _Ends, workers: Workers, stack: ExitStack) -> Panel:
     if config.indicator is None:
         return _NoPanel()
+    pins = config.indicator
     with _pins_named("indicator"):
-        indicator = Indicator(config.indicator.green, config.indicator.red, config.indicator.buzzer, factory)
-    indicator.start()
-    stack.callback(indicator.stop)
+        indicator = Indicator(pins.green, pins.red, pins.buzzer, factory, *ends)
+    _begin(indicator, workers, stack)
     return indicator
 
 
-def _inputs(config: Config, copper: _Copper, clock: Clock, inbox: Inbox, stack: ExitStack) -> None:
-    with _pins_named("door and button"):
-        contacts = Contacts(
-            [
-                *(DoorContact(d.name, d.pin, open_when_low=d.normally == "open") for d in config.door),
-                *(Button(b.name, b.pin) for b in config.button),
-            ],
-            copper.factory,
-            clock,
-            inbox,
-        )
-    contacts.start()
-    stack.callback(contacts.stop)
+def _inputs(config: Config, copper: _Copper, ends: _Ends, workers: Workers, stack: ExitStack) -> None:
+    with _pins_named("door, button and UPS"):
+        contacts = Contacts(_switched(config), copper.factory, *ends)
+    _begin(contacts, workers, stack)
+    _begin(VitalsWorker(config.post.state_dir, *ends), workers, stack)
     for section in config.reader:
-        _reader(section, copper, clock, inbox, stack)
+        _reader(section, copper, ends, workers, stack)
 
 
-def _reader(section: ReaderSection, copper: _Copper, clock: Clock, inbox: Inbox, stack: ExitStack) -> None:
+def _switched(config: Config) -> list[Input]:
+    """Every contact to ground."""
+    return [
+        *(DoorContact(door.name, door.pin, open_when_low=door.normally == "open") for door in config.door),
+        *(Button(button.name, button.pin) for button in config.button),
+        *([] if config.ups is None else [MainsLine(config.ups.pin, on_when_low=config.ups.mains_when == "low")]),
+    ]
+
+
+def _reader(section: ReaderSection, copper: _Copper, ends: _Ends, workers: Workers, stack: ExitStack) -> None:
     """Start one reader; one whose bus cannot be opened is blind, and the rest of the post goes on."""
     where = f"SPI 0.{section.chip_select}"
     try:
@@ -209,7 +288,7 @@ def _reader(section: ReaderSection, copper: _Copper, clock: Clock, inbox: Inbox,
         spi.rate = SPI_RATE_HZ
     except (*copper.bus_errors, GPIOZeroError) as error:
         why = f"{where} cannot be opened ({error}): turn it on with dtparam=spi=on, and start again"
-        inbox.put(PartBlind(clock.now(), f"reader {section.name}", why))
+        ends.inbox.put(PartBlind(ends.clock.now(), f"reader {section.name}", why))
         return
     reset = None
     if section.reset_pin is not None:
@@ -217,9 +296,25 @@ def _reader(section: ReaderSection, copper: _Copper, clock: Clock, inbox: Inbox,
             line = DigitalOutputDevice(section.reset_pin, initial_value=True, pin_factory=copper.factory)
         stack.callback(line.close)
         reset = partial(pulse, line)
-    worker = ReaderWorker(section.name, Rc522(spi, where, reset), clock, inbox, bus_errors=copper.bus_errors)
-    worker.start()
-    stack.callback(worker.stop)
+    reader = ReaderWorker(section.name, Rc522(spi, where, reset), *ends, bus_errors=copper.bus_errors)
+    _begin(reader, workers, stack)
+
+
+class _Part(Protocol):
+    """A part with a thread of its own."""
+
+    worker: Worker
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+def _begin(part: _Part, workers: Workers, stack: ExitStack) -> None:
+    """Start a part, look at its thread from now on, and end it with the others."""
+    part.start()
+    workers.watch(part.worker)
+    stack.callback(part.stop)
 
 
 @contextmanager
@@ -231,8 +326,9 @@ def _pins_named(whose: str) -> Iterator[None]:
 
 
 @contextmanager
-def _watched(inbox: Inbox, clock: Clock) -> Iterator[None]:
+def _watched(ends: _Ends) -> Iterator[None]:
     """Signals ask the loop to stop; a thread that dies of an exception ends the process, never only itself."""
+    clock, inbox = ends
 
     def stop(number: int, _frame: object) -> None:
         inbox.put(StopRequested(clock.now(), signal.Signals(number).name))
@@ -255,3 +351,7 @@ def _watched(inbox: Inbox, clock: Clock) -> Iterator[None]:
 
 def _ms(duration: timedelta) -> int:
     return duration // timedelta(milliseconds=1)
+
+
+def _ms_or_none(duration: timedelta | None) -> int | None:
+    return None if duration is None else _ms(duration)
