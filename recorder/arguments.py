@@ -108,6 +108,11 @@ def _add_questions(
     taps.add_argument("--officer", help="one officer's id")
     taps.add_argument("--since", metavar="TIME", help="from this time on: 2026-11-23 or 2026-11-23T18:00")
     taps.add_argument("--until", metavar="TIME", help="before this time")
+    taps.add_argument(
+        "--dated",
+        action="store_true",
+        help="with the best time and its bounds where a clock did not know it; TIMEs are compared with these",
+    )
     taps.add_argument("--timezone", type=zone, default=UTC, metavar="ZONE", help="of times shown and asked (UTC)")
     taps.set_defaults(command=patrols)
     export = words.add_parser("export", parents=[store], help="verified events as JSON lines of the exact bytes")

@@ -9,7 +9,7 @@ from recorder.places import begins, span
 from recorder.rows import chain_id, insert
 from recorder.stating import came_late, hear_chain, hear_state
 from recorder.store import Store
-from recorder.wholeness import advance, broken, contents, places, rewind
+from recorder.wholeness import advance, broken, contents, neighbours, rewind
 
 
 class Chains:
@@ -22,6 +22,7 @@ class Chains:
         self._store = store
         self._announced = announced
         self._touched: set[int] = set()
+        self._opened: dict[tuple[str, str], int] = {}
         self._late: dict[tuple[str, str], set[int]] = {}
 
     def insert(self, event: Event, at_ms: int, *, verified: bool) -> None:
@@ -80,6 +81,7 @@ class Chains:
     def forget(self) -> None:
         """The transaction is over, well or not."""
         self._touched.clear()
+        self._opened.clear()
         self._late.clear()
 
     def _check_fork(self, source: str, uuid: str, seq: int, at_ms: int) -> None:
@@ -93,7 +95,7 @@ class Chains:
 
     def _check_links(self, event: Event, chain: int, at_ms: int) -> None:
         """Both sides of a new event. One version that fits is enough: a fork is told elsewhere."""
-        before, here, after = (places(self._store, chain, event.seq + step) for step in (-1, 0, 1))
+        before, here, after = neighbours(self._store, chain, event.seq)
         start = begins(here[0]) if event.seq == 1 else None
         problems = {event.seq: start or broken(before, here), event.seq + 1: broken(here, after)}
         for seq, problem in problems.items():
@@ -122,10 +124,14 @@ class Chains:
         note_signed(self._store, source, Flaw.LOST, numbers, f"lost for good: {numbers}: {lost.why}", at_ms=at_ms)
 
     def _open(self, source: str, uuid: str, at_ms: int) -> int:
+        """Its row; asked for once a transaction, since that may be taken back."""
+        if (source, uuid) in self._opened:
+            return self._opened[source, uuid]
         found = chain_id(self._store, source, uuid)
         if found is None:
             self._store.run("INSERT INTO chain (source, uuid) VALUES (?, ?)", source, uuid)
             hear_chain(self._store, source, uuid, at_ms)
             found = chain_id(self._store, source, uuid)
         assert found is not None
+        self._opened[source, uuid] = found
         return found

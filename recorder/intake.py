@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from device.errors import Unreadable
 from device.events import ChainBegan, Envelope, Jwk, KeyChanged, Lost, Seq, Uuid
-from device.record.chain import jwk_public, read
+from device.record.chain import Unproven, jwk_public, unproven
 from recorder.hints import State, Status, as_model, first_problem, json_object, one_line
 
 MAX_KEYS = 64
@@ -74,6 +74,7 @@ class Event:
     payload: bytes
     alarm: bool
     tells: Tells | None
+    unproven: Unproven
 
     @property
     def announces(self) -> str | None:
@@ -147,7 +148,8 @@ def sort(message: Message, root: str) -> Arrival:
 
 def examine(payload: bytes, *, alarm: bool = False) -> Event:
     """The event in ``payload``, whatever topic it came by. Raises Unreadable."""
-    envelope = read(payload)
+    found = unproven(payload)
+    envelope = found.envelope
     return Event(
         source=envelope.source,
         chain=envelope.chain,
@@ -159,6 +161,7 @@ def examine(payload: bytes, *, alarm: bool = False) -> Event:
         payload=payload,
         alarm=alarm,
         tells=_tells(envelope),
+        unproven=found,
     )
 
 

@@ -8,7 +8,6 @@ from sqlite3 import Row
 
 from device.errors import BadSignature
 from device.events import ChainBegan, Jwk, KeyChanged
-from device.record.chain import verify
 from recorder.chains import Chains
 from recorder.findings import note_refused, note_signed
 from recorder.hints import is_online
@@ -150,7 +149,7 @@ class Ledger:
 
     def _genuine(self, event: Event, public: bytes, message: Message) -> bool:
         try:
-            verify(event.payload, public)
+            event.unproven.prove(public)
         except BadSignature as error:
             place = None if event.alarm else (event.chain, event.seq)
             self._refuse(Refused(event.source, Flaw.SIGNATURE, str(error), place), message)

@@ -4,14 +4,16 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Iterator
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, tzinfo
 from sqlite3 import Row
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from device.events import rfc3339
+from device.events import MAX_SAFE_INTEGER, rfc3339, wall_ms_of
+from recorder.dated import Dates
+from recorder.dating import Dated
 from recorder.errors import UsageError
 from recorder.notes import Note, as_json, in_words, notes_of
 from recorder.store import Store
@@ -21,12 +23,22 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet runs a cell that begins so; such a cell gets an apostrophe before it."""
 
 
+_DATING = ("dated", "earliest", "latest")
+"""Shown with ``--dated`` alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tap:
-    """One check-in. Absent or odd members of a version we do not know are empty."""
+    """One check-in. Absent or odd members of a version we do not know are empty.
+
+    ``dated``: its best time; ``earliest`` and ``latest``: between which it happened; empty where nobody knows.
+    """
 
     time: str
     clock: str
+    dated: str
+    earliest: str
+    latest: str
     post: str
     reader: str
     officer: str
@@ -38,16 +50,21 @@ class Tap:
 
 
 def patrols(args: argparse.Namespace) -> int:
-    """A table, JSON or CSV, in order of time."""
+    """A table, JSON or CSV, in order of time; with ``--dated``, of the best time that can be told."""
     since, until = _bound(args.since, args.timezone), _bound(args.until, args.timezone)
+    headings = [field.name for field in fields(Tap) if args.dated or field.name not in _DATING]
     with Store.read(args.store) as store, store.snapshot():
-        taps = _taps(store, args.source, since, until, args.officer, args.timezone)
-        if args.json:
-            _show_json(taps)
-        elif args.csv:
-            _show_csv(taps)
+        if args.dated:
+            rows = _dated_rows(store, args.source, since, until, args.officer)
         else:
-            show_table(_HEADINGS, (_cells(tap) for tap in taps))
+            rows = ((row, Dated()) for row in _rows(store, args.source, since, until, args.officer))
+        taps = (_tap(store, row, dated, args.timezone) for row, dated in rows)
+        if args.json:
+            _show_json(headings, taps)
+        elif args.csv:
+            _show_csv(headings, taps)
+        else:
+            show_table(headings, (_cells(headings, tap) for tap in taps))
     return 0
 
 
@@ -59,30 +76,52 @@ def zone(text: str) -> tzinfo:
         raise argparse.ArgumentTypeError(f"{text}: no time zone; write Asia/Jakarta or UTC") from None
 
 
-_HEADINGS = tuple(field.name for field in fields(Tap))
+def _dated_rows(
+    store: Store, source: str | None, since: str | None, until: str | None, officer: str | None
+) -> Iterator[tuple[Row, Dated]]:
+    """Taps that can have happened from ``since`` on and before ``until``, whatever their own clock said."""
+    dates = Dates(store)
+    since_ms = None if since is None else wall_ms_of(since)
+    until_ms = None if until is None else wall_ms_of(until)
+    found = []
+    for row in _rows(store, source, None, None, officer):
+        dated = dates.of(row["source"], row["id"], row["seq"])
+        too_early = since_ms is not None and dated.latest_ms is not None and dated.latest_ms < since_ms
+        too_late = until_ms is not None and dated.earliest_ms is not None and dated.earliest_ms >= until_ms
+        if not too_early and not too_late:
+            found.append((row, dated))
+    yield from sorted(found, key=_moment)
 
 
-def _taps(
-    store: Store, source: str | None, since: str | None, until: str | None, officer: str | None, shown_in: tzinfo
-) -> Iterator[Tap]:
+def _moment(dated_row: tuple[Row, Dated]) -> int:
+    """What to sort by; a tap of which nothing is known comes first."""
+    _, dated = dated_row
+    return next(
+        (ms for ms in (dated.at_ms, dated.earliest_ms, dated.latest_ms) if ms is not None), -MAX_SAFE_INTEGER
+    )
+
+
+def _rows(store: Store, source: str | None, since: str | None, until: str | None, officer: str | None) -> list[Row]:
     """``since`` inclusive, ``until`` exclusive, as the contract writes times: they sort as text."""
     sql = (
-        "SELECT chain, source, uuid, seq, verified, json_extract(body, '$.time') AS time, body FROM "
+        "SELECT id, source, uuid, seq, verified, json_extract(body, '$.time') AS time, body FROM "
         "(SELECT chain, seq, verified, CAST(payload AS TEXT) AS body FROM event WHERE kind = 'checkin') "
         "JOIN chain ON id = chain WHERE (?1 IS NULL OR source = ?1) AND (?2 IS NULL OR time >= ?2) "
         "AND (?3 IS NULL OR time < ?3) AND (?4 IS NULL OR json_extract(body, '$.data.officer') = ?4) "
         "ORDER BY time, source, id, seq"
     )
-    for row in list(store.rows(sql, source, since, until, officer)):
-        yield _tap(store, row, shown_in)
+    return list(store.rows(sql, source, since, until, officer))
 
 
-def _tap(store: Store, row: Row, shown_in: tzinfo) -> Tap:
+def _tap(store: Store, row: Row, dated: Dated, shown_in: tzinfo) -> Tap:
     event: dict[str, Any] = json.loads(row["body"])
     data = event["data"]
     return Tap(
         time=_local(event["time"], shown_in),
         clock=event["clock"],
+        dated=_moment_in(dated.at_ms, shown_in),
+        earliest=_moment_in(dated.earliest_ms, shown_in),
+        latest=_moment_in(dated.latest_ms, shown_in),
         post=row["source"].split("/", 2)[2],
         reader=_word(data, "reader"),
         officer=_word(data, "officer"),
@@ -90,7 +129,7 @@ def _tap(store: Store, row: Row, shown_in: tzinfo) -> Tap:
         assurance=_word(data, "assurance"),
         event=f"{row['uuid']}/{row['seq']}",
         verified=bool(row["verified"]),
-        notes=notes_of(store, row["chain"], row["seq"]),
+        notes=notes_of(store, row["id"], row["seq"]),
     )
 
 
@@ -108,6 +147,14 @@ def _local(time: str, shown_in: tzinfo) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def _moment_in(at_ms: int | None, shown_in: tzinfo) -> str:
+    """Empty for none, and for one that no calendar holds."""
+    try:
+        return "" if at_ms is None else _local(rfc3339(at_ms), shown_in)
+    except (ValueError, OverflowError):
+        return ""
+
+
 def _bound(text: str | None, zone_of_text: tzinfo) -> str | None:
     """A date or a time; without an offset it is of the zone in which times are shown."""
     if text is None:
@@ -120,19 +167,24 @@ def _bound(text: str | None, zone_of_text: tzinfo) -> str | None:
         raise UsageError(f"time {text}: write 2026-11-23, 2026-11-23T18:00 or 2026-11-23T18:00Z") from None
 
 
-def _cells(tap: Tap) -> tuple[str, ...]:
-    shown = {True: "yes", False: "no"}[tap.verified]
-    return (*astuple(tap)[:-2], shown, in_words(tap.notes))
+def _cells(headings: Sequence[str], tap: Tap) -> list[str]:
+    shown = {**_members(tap), "verified": "yes" if tap.verified else "no", "notes": in_words(tap.notes)}
+    return [str(shown[heading]) for heading in headings]
 
 
-def _show_json(taps: Iterator[Tap]) -> None:
-    rows = [{**dict(zip(_HEADINGS, astuple(tap), strict=True)), "notes": as_json(tap.notes)} for tap in taps]
+def _members(tap: Tap) -> dict[str, Any]:
+    return {field.name: getattr(tap, field.name) for field in fields(Tap)}
+
+
+def _show_json(headings: Sequence[str], taps: Iterator[Tap]) -> None:
+    members = ({**_members(tap), "notes": as_json(tap.notes)} for tap in taps)
+    rows = [{heading: tap[heading] for heading in headings} for tap in members]
     print(json.dumps(rows, ensure_ascii=False, separators=(",", ":")))
 
 
-def _show_csv(taps: Iterator[Tap]) -> None:
+def _show_csv(headings: Sequence[str], taps: Iterator[Tap]) -> None:
     """RFC 4180."""
     writer = csv.writer(sys.stdout)
-    writer.writerow(_HEADINGS)
+    writer.writerow(headings)
     for tap in taps:
-        writer.writerow([f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in _cells(tap)])
+        writer.writerow([f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in _cells(headings, tap)])

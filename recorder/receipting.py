@@ -10,7 +10,7 @@ from recorder.pacing import EVERY_S, Pacing
 from recorder.rows import chain_id, name_of
 from recorder.stating import stated
 from recorder.store import Store
-from recorder.wholeness import NOTHING, Reach, reach
+from recorder.wholeness import NOTHING, Reach, followed, reach
 
 
 class Receipting:
@@ -23,15 +23,20 @@ class Receipting:
         self._retained: dict[str, str] = {}
 
     def connected(self) -> None:
-        """Every post is told again where its newest chain stands: the broker may have forgotten."""
+        """Every post is told again where its chains stand: the broker may have forgotten."""
         self._pacing.disconnected()
         self._full_until = 0.0
         for row in list(self._store.rows("SELECT DISTINCT source FROM chain")):
-            self._pacing.want(row["source"], oldest_first(self._store, row["source"])[-1:])
+            kept = [each.chain for each in stated(self._store, row["source"])]
+            self._pacing.want(row["source"], [*kept, *oldest_first(self._store, row["source"])[-1:]])
 
     def heed(self, settled: Settled) -> None:
-        """After a commit: chains that moved, and whoever stated something else than we have."""
-        for chain in settled.moved:
+        """After a commit: chains that moved, and whoever stated something else than we have.
+
+        A chain that another follows may be receipted further without being whole any further.
+        """
+        ended = {chain for chain in settled.touched if followed(self._store, chain)}
+        for chain in settled.moved | ended:
             source, uuid = name_of(self._store, chain)
             self._pacing.want(source, [uuid])
         for source in settled.stated:

@@ -6,7 +6,7 @@ from sqlite3 import Row
 
 from device.errors import ChainError
 from device.events import KeyChanged, Lost
-from device.record.chain import from_base64url, key_id, verify
+from device.record.chain import from_base64url, key_id
 from recorder.errors import StoreError
 from recorder.intake import Event, examine
 from recorder.keyring import ANNOUNCED
@@ -106,7 +106,7 @@ def _announced(row: Row, keys: _Keys) -> bool:
         public = keys.get((row["source"], event.keyid))
         if public is None:
             return False
-        verify(event.payload, public)
+        event.unproven.prove(public)
     except ChainError:
         return True
     if isinstance(event.tells, KeyChanged):
@@ -169,7 +169,7 @@ def _sound(row: Row, chain: ChainSummary, keys: _Keys) -> Event | str:
             public = keys.get((chain.source, event.keyid))
             if public is None:
                 return f"event {number}: key {event.keyid} is not trusted"
-            verify(event.payload, public)
+            event.unproven.prove(public)
     except ChainError as error:
         return f"event {number}: {error}"
     if (event.source, event.chain, event.seq, event.hash) != (chain.source, chain.chain, number, row["hash"]):

@@ -11,6 +11,7 @@ from recorder.places import Place, begins, follows
 from recorder.store import Store
 
 _PLACE = "SELECT seq, hash, prev, keyid, announces, again FROM event WHERE chain = ? AND verified"
+_PREVIOUS = "verified AND how LIKE 'previous of %'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,13 @@ NOTHING = Reach(0, NO_HASH)
 def places(store: Store, chain: int, seq: int) -> list[Place]:
     """The verified events of one number: none, one, or the versions of a fork."""
     return [_place(row) for row in store.rows(f"{_PLACE} AND seq = ?", chain, seq)]
+
+
+def neighbours(store: Store, chain: int, seq: int) -> tuple[list[Place], list[Place], list[Place]]:
+    """The ``places`` of the number before, of this one, and of the one behind."""
+    found = [_place(row) for row in store.rows(f"{_PLACE} AND seq BETWEEN ? AND ?", chain, seq - 1, seq + 1)]
+    before, here, after = ([place for place in found if place.seq == number] for number in range(seq - 1, seq + 2))
+    return before, here, after
 
 
 def contents(store: Store, chain: int, seq: int) -> int:
@@ -80,20 +88,43 @@ def reach(store: Store, chain: int) -> Reach:
     """What a receipt for this chain says.
 
     Usually ``whole``. Before a broken link one event less, so that the post sends both of its sides again.
-    At most the ``previous`` that a later chain names: the post itself knows nothing beyond.
+    At most the ``previous`` that a later chain names: the post itself knows nothing beyond. Up to that one past
+    a fork, too: it names the branch that the post keeps.
     """
     at = _whole(store, chain)
     in_the_way = obstacle(store, chain)
     if in_the_way and in_the_way.mends:
         at = _newest_below(store, chain, at.seq)
-    row = store.row(
-        "SELECT seq, hash FROM claim WHERE chain = ?1 AND verified AND seq <= ?2 AND how LIKE 'previous of %' "
-        "AND EXISTS (SELECT 1 FROM event AS e WHERE e.chain = ?1 AND e.seq = claim.seq AND e.hash = claim.hash "
-        "AND e.verified) ORDER BY seq LIMIT 1",
-        chain,
-        at.seq,
+    for end in _ends(store, chain):
+        if end.seq <= at.seq or (in_the_way and not in_the_way.mends and _leads(store, chain, at, end)):
+            return end
+    return at
+
+
+def followed(store: Store, chain: int) -> bool:
+    """Whether a later chain names this one as its ``previous``."""
+    return bool(store.number(f"SELECT EXISTS (SELECT 1 FROM claim WHERE chain = ? AND {_PREVIOUS})", chain))
+
+
+def _ends(store: Store, chain: int) -> list[Reach]:
+    """What later chains name as their ``previous``, as far as it is held, lowest first."""
+    sql = (
+        f"SELECT seq, hash FROM claim WHERE chain = ? AND {_PREVIOUS} AND EXISTS (SELECT 1 FROM event AS e "
+        "WHERE e.chain = claim.chain AND e.seq = claim.seq AND e.hash = claim.hash AND e.verified) ORDER BY seq"
     )
-    return Reach(row["seq"], row["hash"]) if row else at
+    return [Reach(row["seq"], row["hash"]) for row in store.rows(sql, chain)]
+
+
+def _leads(store: Store, chain: int, start: Reach, end: Reach) -> bool:
+    """Whether every event between is held, each following the one before: one branch of a fork, read backwards."""
+    after = None
+    wanted = end.hash
+    for seq in range(end.seq, max(start.seq, 1) - 1, -1):
+        here = next((place for place in places(store, chain, seq) if place.hash == wanted), None)
+        if here is None or (after and follows(here, after)):
+            return False
+        after, wanted = here, here.prev
+    return after is not None and (after.hash == start.hash or (start == NOTHING and not begins(after)))
 
 
 def closed_to(store: Store, chain: int, seq: int) -> int:

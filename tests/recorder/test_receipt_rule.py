@@ -240,6 +240,28 @@ def test_receipts_of_an_old_chain_end_at_what_the_post_remembers(desk: Desk, pos
     assert desk.chain(0).whole == 7
 
 
+def test_past_a_fork_a_receipt_follows_the_branch_that_a_later_chain_names_once_all_of_it_is_here(
+    desk: Desk, post: Post
+) -> None:
+    """The card was turned back to number 3, and the post wrote its start into the old chain before it knew."""
+    one, old = post.message(post.sealed[0]), post.here.chain
+    kept = post.checkins(2)
+    before = post.chain
+    gone = post.checkins(4)
+    post.chain = before
+    post.uptime_ms += 77
+    start, tap = post.checkins(2)
+    previous = post.here
+    desk.take(post.identity(), one, *kept, *gone)
+    assert said(desk, post, old)[0] == 7
+    desk.take(post.begin("rolled-back", previous), tap)
+    assert said(desk, post, old)[0] == 4
+    desk.take(start)
+    assert said(desk, post, old) == (5, previous.hash)
+    assert desk.chain(0).whole == 3
+    assert desk.chain(0).obstacle == "fork at 4"
+
+
 def test_a_late_joiner_begins_at_what_the_post_still_keeps(desk: Desk, post: Post) -> None:
     desk.take(post.identity(), *post.checkins(9)[4:])
     assert said(desk, post) == (0, NO_HASH)
