@@ -19,9 +19,16 @@ _DO_EPILOG = """commands:
   tap UIDHEX [READER]         hold a card before a reader; answers with what the officer sees and hears
   press BUTTON                press a button; answers the same way
   open DOOR, close DOOR       move a door; its contact bounces
+  mains on|off                the UPS's line says whether there are mains
   lights                      what is lit now, and the last answer
-  reader READER freeze|thaw   the reader's chip stops answering, and answers again
   help                        the commands in one line
+
+faults:
+  reader READER freeze        the reader's chip stops answering
+  reader READER block         the reader's bus blocks: no transfer comes to an end
+  reader READER thaw          the end of both
+  edges lost|back             the thread that tells the inputs' edges dies, while their levels are still read
+                              right; only a new start brings the edges back, or "edges back" for a trial
 
 examples:
   guardpost-sim do --control /run/post.sock tap 04A1B2C3D4E5F6

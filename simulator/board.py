@@ -60,11 +60,15 @@ class Board:
             door.name: (door, self._switch(door.pin, door.normally == "closed", seed)) for door in config.door
         }
         self._buttons = {button.name: self._switch(button.pin, False, seed) for button in config.button}
+        self._ups = config.ups
+        if config.ups is not None:
+            self.mains(True)
         self._officer = Officer(has_buzzer=BUZZER in self._outputs.values())
         self._patience_s = patience_s
         self._inputs: set[int | str] = {
             *(door.pin for door in config.door),
             *(button.pin for button in config.button),
+            *([] if config.ups is None else [config.ups.pin]),
             *(chip_select(reader.chip_select) for reader in config.reader),
         }
         self._sees = threading.Condition()
@@ -115,13 +119,11 @@ class Board:
         section, switch = _known(self._doors, door, "door")
         switch.move(section.normally == "closed")
 
-    def freeze(self, reader: str) -> None:
-        """The reader's chip stops answering. Raises CommandError."""
-        self.reader(reader).freeze()
-
-    def thaw(self, reader: str) -> None:
-        """The reader's chip answers again. Raises CommandError."""
-        self.reader(reader).thaw()
+    def mains(self, on: bool) -> None:
+        """The UPS's line says whether there are mains. Raises CommandError."""
+        if self._ups is None:
+            raise CommandError("no UPS in this post's configuration; write its [ups] section")
+        self.factory.hold(self._ups.pin, on is (self._ups.mains_when == "high"))
 
     def reader(self, name: str) -> Rc522:
         """A reader's chip, for faults of other kinds. Raises CommandError."""

@@ -16,25 +16,26 @@ class SimClock:
     def __init__(self, offset_ms: int = 0, state: ClockState = "synced") -> None:
         """``offset_ms``: how far the wall clock is ahead of the kernel's."""
         self._lock = threading.Lock()
-        self._offset_ms = offset_ms
-        self._state = state
+        # One value, so that reading needs no lock: a signal handler reads the clock too, whoever holds the lock.
+        self._shows = offset_ms, state
 
     def now(self) -> Instant:
         """The present instant."""
-        with self._lock:
-            return Instant(
-                uptime_ms=time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000,
-                wall_ms=time.time_ns() // 1_000_000 + self._offset_ms,
-                clock=self._state,
-                error_ms=_CLAIMED_ERROR_MS[self._state],
-            )
+        offset_ms, state = self._shows
+        return Instant(
+            uptime_ms=time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000,
+            wall_ms=time.time_ns() // 1_000_000 + offset_ms,
+            clock=state,
+            error_ms=_CLAIMED_ERROR_MS[state],
+        )
 
     def step(self, ms: int) -> None:
         """Step the wall clock forwards, or backwards where ``ms`` is negative."""
         with self._lock:
-            self._offset_ms += ms
+            offset_ms, state = self._shows
+            self._shows = offset_ms + ms, state
 
     def claim(self, state: ClockState) -> None:
         """Say from now on that the wall clock is ``state``."""
         with self._lock:
-            self._state = state
+            self._shows = self._shows[0], state

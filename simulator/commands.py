@@ -1,13 +1,19 @@
 """The control commands: one line in, one line out."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from simulator.board import Board
 from simulator.errors import CommandError
 from simulator.picc import Card
 
-HELP = "tap UIDHEX [READER] | press BUTTON | open DOOR | close DOOR | lights | reader READER freeze|thaw | help"
+_T = TypeVar("_T")
+
+HELP = (
+    "tap UIDHEX [READER] | press BUTTON | open DOOR | close DOOR | mains on|off | lights"
+    " | reader READER freeze|block|thaw | edges lost|back | help"
+)
 _UID_BYTES = (4, 7, 10)
 
 
@@ -23,7 +29,9 @@ class Commands:
             "open": (self._open, range(1, 2), "open DOOR"),
             "close": (self._close, range(1, 2), "close DOOR"),
             "lights": (self._board.lights, range(1), "lights"),
-            "reader": (self._fault, range(2, 3), "reader READER freeze|thaw"),
+            "mains": (self._mains, range(1, 2), "mains on|off"),
+            "reader": (self._reader, range(2, 3), "reader READER freeze|block|thaw"),
+            "edges": (self._edges, range(1, 2), "edges lost|back"),
             "help": (lambda: HELP, range(1), "help"),
         }
 
@@ -56,14 +64,28 @@ class Commands:
         self._board.close_door(door)
         return f"door {door}: closed"
 
-    def _fault(self, reader: str, fault: str) -> str:
-        if fault == "freeze":
-            self._board.freeze(reader)
-            return f"reader {reader}: frozen"
-        if fault == "thaw":
-            self._board.thaw(reader)
-            return f"reader {reader}: thawed"
-        raise CommandError(f"no fault {fault!r}; write: reader {reader} freeze, or thaw")
+    def _mains(self, state: str) -> str:
+        self._board.mains(_chosen(state, {"on": True, "off": False}))
+        return f"mains: {state}"
+
+    def _reader(self, name: str, fault: str) -> str:
+        chip = self._board.reader(name)
+        do, done = _chosen(
+            fault,
+            {"freeze": (chip.freeze, "frozen"), "block": (chip.block, "blocked"), "thaw": (chip.thaw, "thawed")},
+        )
+        do()
+        return f"reader {name}: {done}"
+
+    def _edges(self, state: str) -> str:
+        self._board.factory.deaf = _chosen(state, {"lost": True, "back": False})
+        return f"edges: {state}"
+
+
+def _chosen(word: str, choices: Mapping[str, _T]) -> _T:
+    if word not in choices:
+        raise CommandError(f"no {word!r} here; there is: {', '.join(choices)}")
+    return choices[word]
 
 
 def _uid(text: str) -> bytes:

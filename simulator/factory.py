@@ -74,6 +74,10 @@ class SimPin(MockPin):  # type: ignore[misc]
     def _enable_event_detect(self) -> None:
         self._factory.taken(self._number)
 
+    def _call_when_changed(self) -> None:
+        if not self._factory.deaf:
+            super()._call_when_changed()
+
     def _change_state(self, value: bool) -> bool:
         # MockPin keeps every state there ever was, which a long night could not hold.
         if self._state == value:
@@ -99,6 +103,8 @@ class SimFactory(MockFactory):  # type: ignore[misc]
         self._takes = threading.Condition()
         self._taken: set[int | str] = set()
         self._pins_lock = threading.Lock()
+        self.deaf = False
+        """The driver's thread has died: no edge of any input comes any more, while levels are still read right."""
         self.changes: deque[Change] = deque(maxlen=REMEMBERED)
 
     def listen(self, listener: Callable[[Change], None]) -> None:

@@ -50,10 +50,13 @@ class Rc522:
         self._field = Field(seed)
         self._lock = threading.RLock()
         self._faults = Faults()
+        self._bus_free = threading.Event()
+        self._bus_free.set()
         self._power_up()
 
     def transfer(self, data: list[int], /) -> list[int]:
         """One SPI frame: a write to one register, or reads of one register after another (8.1.2)."""
+        self._bus_free.wait()
         with self._lock:
             if self._faults.dead is not None:
                 return [self._faults.dead] * len(data)
@@ -108,10 +111,15 @@ class Rc522:
         with self._lock:
             self.faults = replace(self._faults, frozen=True)
 
+    def block(self) -> None:
+        """From now on no transfer comes to an end."""
+        self._bus_free.clear()
+
     def thaw(self) -> None:
-        """End ``freeze``."""
+        """End ``freeze`` and ``block``."""
         with self._lock:
             self.faults = replace(self._faults, frozen=False)
+        self._bus_free.set()
 
     def _power_up(self) -> None:
         self._registers = [0] * 64

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gpiozero import DigitalOutputDevice
+from gpiozero import DigitalInputDevice, DigitalOutputDevice
 
 from device.config import Config, parse
 from device.effects import Answer
@@ -43,7 +43,7 @@ class Post:
     def __init__(self, board: Board) -> None:
         self.inbox: queue.SimpleQueue[Reading] = queue.SimpleQueue()
         self.read: list[tuple[str, bytes]] = []
-        self.indicator = Indicator(5, 6, 13, board.factory)
+        self.indicator = Indicator(5, 6, 13, board.factory, SimClock(), self.inbox)
         self.workers = [
             ReaderWorker(name, Rc522(board.factory.spi(device=n), name, None), SimClock(), self.inbox)
             for n, name in enumerate(("gate", "yard"))
@@ -133,6 +133,42 @@ def test_a_frozen_reader_reads_nothing_until_it_thaws(board: Board, post: Post) 
     give_up_s = time.monotonic() + 10
     while not do("tap 01020304 yard").endswith("accepted (green, one short beep)"):
         assert time.monotonic() < give_up_s
+
+
+def test_a_reader_whose_bus_blocks_reads_nothing_until_it_thaws(board: Board, post: Post) -> None:
+    do = Commands(board)
+    assert do("reader yard block") == "reader yard: blocked"
+    assert do("tap 01020304 yard") == "tap 01020304: not read within 1 s"
+    assert do("tap 01020304 gate") == "tap 01020304: accepted (green, one short beep)"
+    assert do("reader yard thaw") == "reader yard: thawed"
+    assert do("tap 01020304 yard") == "tap 01020304: accepted (green, one short beep)"
+
+
+@pytest.mark.parametrize(("mains_when", "levels"), [("high", [True, False, True]), ("low", [False, True, False])])
+def test_a_ups_tells_by_its_line_whether_there_are_mains(mains_when: str, levels: list[bool]) -> None:
+    board = Board(config(reader=[], ups={"pin": 4, "mains_when": mains_when}))
+    do = Commands(board)
+    seen = [board.factory.level(4)]
+    line = DigitalInputDevice(4, pull_up=True, pin_factory=board.factory)
+    line.when_activated = line.when_deactivated = lambda: None  # the post watches it
+    for state in ("off", "on"):
+        assert do(f"mains {state}") == f"mains: {state}"
+        seen.append(board.factory.level(4))
+    assert seen == levels
+    assert do("mains up") == "error: no 'up' here; there is: on, off"
+    line.close()
+    board.close()
+
+
+def test_a_post_without_a_ups_says_so(board: Board, post: Post) -> None:
+    assert Commands(board)("mains off") == "error: no UPS in this post's configuration; write its [ups] section"
+
+
+def test_the_edges_of_every_input_can_be_lost_and_brought_back(board: Board, post: Post) -> None:
+    do = Commands(board)
+    for state in ("lost", "back"):
+        assert do(f"edges {state}") == f"edges: {state}"
+        assert board.factory.deaf is (state == "lost")
 
 
 def test_the_reset_line_brings_a_locked_chip_back(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """The simulator's clock runs on the kernel's and says what a scenario wants."""
 
+import signal
 import time
 
-from device.readings import Clock
+from device.readings import Clock, Instant
 from simulator.clock import SimClock
 
 
@@ -30,3 +31,17 @@ def test_an_unsure_clock_knows_no_bound() -> None:
     assert (clock.now().clock, clock.now().error_ms) == ("holdover", 2_000)
     clock.claim("unsynced")
     assert (clock.now().clock, clock.now().error_ms) == ("unsynced", None)
+
+
+def test_a_signal_handler_may_read_it_while_its_own_thread_is_reading_it() -> None:
+    """The device program's does: it notes when it was asked to stop."""
+    clock = SimClock()
+    read: list[Instant] = []
+    before = signal.signal(signal.SIGALRM, lambda *_: read.append(clock.now()))
+    signal.setitimer(signal.ITIMER_REAL, 0.000_5, 0.000_5)
+    try:
+        while len(read) < 500:
+            clock.now()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

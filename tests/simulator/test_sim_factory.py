@@ -1,6 +1,7 @@
 """The pin factory under real gpiozero devices: what is recorded, what is logged, what SPI reaches."""
 
 import os
+import queue
 import re
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from gpiozero import DigitalInputDevice, DigitalOutputDevice, GPIOPinInUse, SPIB
 
 from device.effects import Answer
 from device.hardware.indicator import Indicator
+from simulator.clock import SimClock
 from simulator.factory import Change, SimFactory, chip_select
 
 NAMES = {5: "green", 6: "red", 13: "buzzer"}
@@ -89,6 +91,31 @@ def test_a_contact_that_is_closed_wins_over_the_pull_up(factory: SimFactory) -> 
     door.close()
 
 
+def test_once_the_drivers_thread_has_died_no_edge_comes_while_levels_are_read_right(factory: SimFactory) -> None:
+    edges: list[bool] = []
+
+    def watched() -> DigitalInputDevice:
+        door = DigitalInputDevice(17, pull_up=True, pin_factory=factory)
+        door.when_activated = lambda: edges.append(True)
+        return door
+
+    door = watched()
+    factory.deaf = True
+    factory.hold(17, False)
+    assert door.is_active
+    door.close()
+    door = watched()  # opening it again does not help
+    factory.hold(17, True)
+    factory.hold(17, False)
+    assert door.is_active
+    assert edges == []
+    factory.deaf = False
+    factory.hold(17, True)
+    factory.hold(17, False)
+    assert edges == [True]
+    door.close()
+
+
 def test_a_pin_that_nothing_holds_follows_its_pull(factory: SimFactory) -> None:
     up = DigitalInputDevice(17, pull_up=True, pin_factory=factory)
     down = DigitalInputDevice(22, pull_up=False, pin_factory=factory)
@@ -155,7 +182,7 @@ def test_listeners_hear_the_indicator_in_the_order_it_writes(factory: SimFactory
             lit.set()
 
     factory.listen(listen)
-    indicator = Indicator(5, 6, 13, factory)
+    indicator = Indicator(5, 6, 13, factory, SimClock(), queue.SimpleQueue())
     indicator.start()
     indicator.show(Answer.REFUSED)
     assert lit.wait(10)

@@ -1,5 +1,6 @@
 """What the officer recognises, held against the patterns the device really plays."""
 
+import queue
 import threading
 from collections.abc import Iterator
 
@@ -8,6 +9,7 @@ import pytest
 from device.effects import Answer
 from device.hardware.indicator import Indicator
 from device.hardware.patterns import DARK_BETWEEN_MS, NO_LINE, PATTERNS, Moment
+from simulator.clock import SimClock
 from simulator.factory import Change, SimFactory
 from simulator.officer import LOOKS, Officer, Seen, Sign
 
@@ -77,7 +79,7 @@ class Watched:
         self.signs: list[Sign] = []
         self.sees = threading.Condition()
         self.factory.listen(self._changed)
-        self.indicator = Indicator(5, 6, 13, self.factory)
+        self.indicator = Indicator(5, 6, 13, self.factory, SimClock(), queue.SimpleQueue())
         self.indicator.start()
 
     def _changed(self, change: Change) -> None:

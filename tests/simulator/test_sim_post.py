@@ -116,9 +116,11 @@ def test_what_cannot_be_done_is_one_line_with_the_mend(post: Post) -> None:
         "tap 88A1B2C3": "no card has this number: a UID part must not begin with the cascade tag 0x88: 88a1b2c3",
         "tap": "wrong number of words after 'tap'; write: tap UIDHEX [READER]",
         "open front door": "wrong number of words after 'open'; write: open DOOR",
-        "reader gate melt": "no fault 'melt'; write: reader gate freeze, or thaw",
+        "reader gate melt": "no 'melt' here; there is: freeze, block, thaw",
         "reader side freeze": "no reader 'side' in this post's configuration; there is: gate",
-        "dance": "no command 'dance'; there is: tap, press, open, close, lights, reader, help",
+        "mains off": "no UPS in this post's configuration; write its [ups] section",
+        "edges": "wrong number of words after 'edges'; write: edges lost|back",
+        "dance": "no command 'dance'; there is: tap, press, open, close, lights, mains, reader, edges, help",
     }.items():
         assert post.do(command) == f"error: {error}"
 
