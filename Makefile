@@ -6,13 +6,15 @@ BIN := .venv/bin
 DEMO_SECONDS ?=
 PYTEST_ARGS ?=
 ROUNDS ?= 200
+CUTS ?= 160
+SCALE ?= 1
 SEED ?=
 INPUTS ?= 1000000
 
 DEBIAN := sh tests/debian-programs.sh mosquitto mosquitto_sub:mosquitto-clients strace prlimit:util-linux \
-	systemd-analyze:systemd
+	systemd-analyze:systemd fusermount3:fuse3
 
-.PHONY: demo test faults fuzz lint format schemas requirements clean
+.PHONY: demo test faults bench powercuts fuzz lint format schemas requirements clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.sim
@@ -25,6 +27,15 @@ test: .venv/.test
 faults: .venv/.test
 	$(DEBIAN)
 	PYTHONPATH=tests/support:tests $(BIN)/python -m faults --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
+
+# On the disk of this folder, not on one in memory.
+bench: .venv/.test
+	$(DEBIAN)
+	PYTHONPATH=tests/support:tests $(BIN)/python -m bench --folder var --scale $(SCALE)
+
+powercuts: .venv/.test
+	$(DEBIAN)
+	PYTHONPATH=tests/support:tests $(BIN)/python -m powercuts --cuts $(CUTS) $(if $(SEED),--seed $(SEED))
 
 fuzz: .venv/.test .venv/.fuzz
 	PYTHONPATH=tests/support:tests $(BIN)/python -m fuzz --inputs $(INPUTS) $(if $(SEED),--seed $(SEED))
