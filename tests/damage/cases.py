@@ -1,0 +1,52 @@
+"""Cases of the suite drawn by hypothesis, and what came of all of them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+
+from damage.folders import Left, Life, left_by
+from damage.spoiling import Damage, damages
+from damage.survival import survives
+
+
+@dataclass
+class Tally:
+    """Over all cases. ``damaged``: cases in which the journal was found damaged. The others count rows."""
+
+    cases: int = 0
+    damaged: int = 0
+    rows: int = 0
+    lost: int = 0
+    named: int = 0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.cases} cases, in {self.damaged} of them the journal was found damaged; of {self.rows} events "
+            f"{self.lost} were on what was damaged, and {self.named} of those are named as lost"
+        )
+
+
+def play(lives: tuple[Life, ...], cases: int, number: int | None = None) -> Tally:
+    """Play so many cases; the first that fails is shrunk and raised. ``number``: the seed, None for any."""
+    tally = Tally()
+
+    @settings(max_examples=cases, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @given(st.sampled_from([left_by(life) for life in lives]).flatmap(_case))
+    def run(case: tuple[Left, list[Damage]]) -> None:
+        with TemporaryDirectory() as folder:
+            outcome = survives(*case, Path(folder) / "state")
+        tally.cases += 1
+        tally.damaged += outcome.told
+        tally.rows += len(outcome.left.rows)
+        tally.lost += len(outcome.lost)
+        tally.named += len(outcome.lost) - len(outcome.unnamed)
+
+    (run if number is None else seed(number)(run))()
+    return tally
+
+
+def _case(left: Left) -> st.SearchStrategy[tuple[Left, list[Damage]]]:
+    return st.tuples(st.just(left), damages(left.files))
