@@ -27,6 +27,7 @@ from device.record.journal import DONE, Journal, Sent
 from device.rules.doors import DoorLimits, DoorsRule
 from device.rules.health import HealthRule
 from device.rules.orders import FLOOD_TOLD_EVERY_MS, LONGEST_AHEAD_MS, REMEMBERED, TOKEN_EVERY_MS, TOKENS
+from device.rules.power import PowerRule
 from device.rules.timekeeping import TimekeepingRule
 
 PAGE = (Path(__file__).parents[2] / "docs" / "contract.md").read_text(encoding="utf-8")
@@ -148,6 +149,7 @@ def test_the_retained_examples_have_the_members_that_a_post_writes(tmp_path: Pat
         **HealthRule([]).holds(HealthRule.initial),
         **TimekeepingRule().holds(TimekeepingRule.initial),
         **doors.holds(doors.initial),
+        "health": PowerRule(None).holds(PowerRule.initial)["health"],
     }
     hints = Hints(TOPICS, BOOT, key.jwk())
     status, state, identity = (

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
+from loopkit import Bench
 from postkit import BOOT, CHAIN, SOURCE, at, began, new_key, sealed_all, tapped
 from pydantic import TypeAdapter
 
@@ -22,11 +23,12 @@ from device.link.receipts import Receipt, read_receipt
 from device.link.sender import Sender
 from device.link.topics import Topics
 from device.payloads import Identity, Reply, State, Status
-from device.readings import Arrived, Asked, Instant, Misasked, PartBlind, ReplayRange, Started
+from device.readings import Arrived, Asked, Instant, Misasked, PartBlind, ReplayRange, Started, Vitals
 from device.record.journal import DONE, Journal, Sent
 from device.rules.doors import DoorLimits, DoorsRule
 from device.rules.health import HealthRule
 from device.rules.orders import OrdersRule
+from device.rules.power import PowerRule
 from device.rules.timekeeping import TimekeepingRule
 
 FOLDER = Path(__file__).parents[2] / "docs" / "schemas"
@@ -63,7 +65,10 @@ def holds(now: Instant) -> dict[str, Any]:
     health, clock, doors = HealthRule([]), TimekeepingRule(), DoorsRule([DoorLimits("front", 60_000, None)])
     blind = health.step(health.initial, PartBlind(now, "reader gate", "no answer"), now).state
     looked = clock.step(clock.initial, Started(now, False, "0.1.0"), now).state
-    return {**health.holds(blind), **clock.holds(looked), **doors.holds(doors.initial)}
+    power = PowerRule(None)
+    vitals = power.step(power.initial, Vitals(now, 47.2, False, None, 1 << 30, 1 << 34), now).state
+    fares = {"backlog": 3, "recording": True, "line_since": rfc3339(now.wall_ms), **power.holds(vitals)["health"]}
+    return {**health.holds(blind), **clock.holds(looked), **doors.holds(doors.initial), "health": fares}
 
 
 def line_holds(now: Instant, refused: str | None) -> dict[str, Any]:
@@ -86,6 +91,17 @@ def test_state(journal: Journal, refused: str | None) -> None:
     members = valid("state", payload)
     assert members["chains"][0]["sent"] == 2
     assert members["blind"].keys() == {"reader gate"}
+    held_to(State, payload)
+
+
+def test_state_as_the_loop_of_a_real_post_makes_it(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "state")
+    bench.start()
+    bench.tap()
+    held = {**bench.post._holds(), **line_holds(at(), None)}
+    payload = HINTS.state(at(), bench.record.journal, 0, held)
+    bench.stop()
+    assert valid("state", payload)["health"]["backlog"] == 4
     held_to(State, payload)
 
 

@@ -15,7 +15,7 @@ from device.roster_file import read_roster
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = ("README.md", "docs/contract.md", "docs/architecture.md")
+PAGES = ("README.md", "docs/contract.md", "docs/architecture.md", "docs/operation.md")
 HEADER = {2: 3, 3: 5, 4: 7, 5: 29, 6: 31, 7: 26, 8: 24, 9: 21, 10: 19, 11: 23, 12: 32, 13: 33, 14: 8,
           15: 10, 16: 36, 17: 11, 18: 12, 19: 35, 20: 38, 21: 40, 22: 15, 23: 16, 24: 18, 25: 22, 26: 37,
           27: 13}  # fmt: skip
@@ -60,7 +60,7 @@ def test_the_lights_are_those_of_the_patterns() -> None:
         Answer.ACCEPTED: "accepted, and recorded",
         Answer.REPEATED: "the same badge again within 10 s; recorded",
         Answer.REFUSED: "refused: badge unknown, expired or revoked; recorded",
-        Answer.NOT_RECORDED: "**not recorded**: the disk took nothing. Tap again, tell headquarters",
+        Answer.NOT_RECORDED: "**not recorded**: the disk is full or takes nothing. Tap again, tell headquarters",
     }
     sounds = {1: "one", 2: "two", 8: "eight"}
     for answer, meaning in words.items():

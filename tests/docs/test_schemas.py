@@ -22,6 +22,7 @@ from device.events import (
     Lost,
     OrderTaken,
     Position,
+    Power,
     RosterInForce,
     Sighted,
     Stopped,
@@ -54,7 +55,9 @@ def every_kind() -> Iterator[Data]:
     yield Blind(what="reader gate", why="x" * 1000)
     yield Sighted(what="reader gate", since=WHEN)
     yield ClockChanged(state="unsynced", error_ms=None, step_ms=-7_200_000)
-    yield Storage(why="disk full", since=WHEN, unrecorded=3, dropped=0)
+    yield Storage(room="free", why="disk full", since=WHEN, unrecorded=3, dropped=0)
+    yield Storage(room="reserved", why="disk full", since=WHEN, unrecorded=0, dropped=0)
+    yield Power(what="mains", ok=False, why="mains are lost")
     yield RosterInForce(sha256="", officers=0)
     yield Unusable(what="roster", why="line one\nline two")
     yield OrderTaken(what="replay", id=CHAIN, ok=True, error=None)

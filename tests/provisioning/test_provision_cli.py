@@ -96,9 +96,9 @@ def test_roster_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 @pytest.mark.parametrize(
     ("content", "named"),
     [
-        (ROSTER.replace("04112233445566", "DEADBEEF"), "DEADBEEF"),
+        (ROSTER.replace("04112233445566", "DEADBEEF"), "badge 2 of officer-1"),
         (ROSTER.replace("officer-2", "officer-1"), "officer-1"),
-        (ROSTER.replace("DEADBEEF", "dead"), "dead"),
+        (ROSTER.replace("DEADBEEF", "dead"), "officer[0].badges[1]: no badge number"),
         (ROSTER.replace("revoked", "revokd"), "revoked"),
         ("[[officer]\n", "TOML"),
     ],
