@@ -7,6 +7,7 @@ DEMO_SECONDS ?=
 PYTEST_ARGS ?=
 ROUNDS ?= 200
 CUTS ?= 160
+CASES ?= 5000
 SCALE ?= 1
 SEED ?=
 INPUTS ?= 1000000
@@ -14,7 +15,7 @@ INPUTS ?= 1000000
 DEBIAN := sh tests/debian-programs.sh mosquitto mosquitto_sub:mosquitto-clients strace prlimit:util-linux \
 	systemd-analyze:systemd fusermount3:fuse3
 
-.PHONY: demo test faults bench powercuts fuzz lint format schemas requirements clean
+.PHONY: demo test faults bench powercuts damage fuzz lint format schemas requirements clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.sim
@@ -36,6 +37,9 @@ bench: .venv/.test
 powercuts: .venv/.test
 	$(DEBIAN)
 	PYTHONPATH=tests/support:tests $(BIN)/python -m powercuts --cuts $(CUTS) $(if $(SEED),--seed $(SEED))
+
+damage: .venv/.test
+	PYTHONPATH=tests/support:tests $(BIN)/python -m damage --cases $(CASES) $(if $(SEED),--seed $(SEED))
 
 fuzz: .venv/.test .venv/.fuzz
 	PYTHONPATH=tests/support:tests $(BIN)/python -m fuzz --inputs $(INPUTS) $(if $(SEED),--seed $(SEED))
