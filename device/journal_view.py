@@ -39,7 +39,7 @@ _SHOWN = (
 def show(state_dir: Path, zone: ZoneInfo, last: int, as_json: bool) -> int:
     """Print the newest events, oldest first; times in the post's time zone."""
     with _journal(state_dir) as journal:
-        for row in journal.rows(journal.newest() - last, last):
+        for row in journal.rows(journal.newest() - last, last, as_written=False):
             if as_json:
                 sys.stdout.buffer.write(row.event + b"\n")
             else:

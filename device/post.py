@@ -109,6 +109,7 @@ class Post:
         self._short_ms: int | None = None
         self._unread: NotReadable | None = None
         self._unread_since_ms: int | None = None
+        self._silent = False
         self._unanswered = 0
         self._not_before_ms = 0
         self._line_shown: bool | None = None
@@ -199,9 +200,10 @@ class Post:
         now_ms = self._clock.now().uptime_ms
         lasts = self._unread_since_ms is not None and now_ms - self._unread_since_ms >= UNREAD_MS
         why = None if lasts else self._journal.unreadable()
-        if why is None:
+        if lasts or (why is None and not self._silent):
             raise error
-        return NotReadable(f"{why}; mend the disk")
+        self._silent = why is not None  # where it has just come back, another look decides
+        return NotReadable(f"{why or error}; mend the disk")
 
     def _tell_unread(self, now: Instant) -> None:
         """Once when the journal cannot be read, and once when it can again."""
@@ -212,7 +214,7 @@ class Post:
             self._unread_since_ms = now.uptime_ms
         elif error is None and self._unread_since_ms is not None:
             self._inbox.put(PartSighted(now, JOURNAL))
-            self._unread_since_ms = None
+            self._unread_since_ms, self._silent = None, False
 
     def _look_for_room(self, heard: Sequence[RuleReading], now: Instant) -> None:
         """Before anything is recorded, and each second, since others fill and empty the disk too."""

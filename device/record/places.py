@@ -34,7 +34,7 @@ class Places:
             after = row.position
 
     def check_place(self, row: Row) -> None:
-        """A row is where its chain and its number say, and its key is known. Raises JournalDamaged."""
+        """A row is where its chain and its number say, and its key is among those kept. Raises JournalDamaged."""
         members = members_of(row.event)
         if members is None:
             raise self._journal.damage(f"{self._journal.named(row.position)} is no event")
@@ -43,7 +43,7 @@ class Places:
             raise self._journal.damage(
                 f"{self._journal.named(row.position)} is {members['chain']}/{members['seq']}"
             )
-        if members["keyid"] not in self._keys:
+        if self._keys and members["keyid"] not in self._keys:
             raise self._journal.damage(f"{self._journal.named(row.position)} is signed by a key that is gone")
 
     def check_beside(self) -> None:

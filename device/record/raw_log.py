@@ -19,9 +19,9 @@ _FRAME_HEADER = struct.Struct(">6I")
 _FRAME_BYTES = _FRAME_HEADER.size + PAGE_BYTES
 
 # WAL-mode File Format, section 2.1: the index begins with two copies of a header, in the machine's byte order but
-# for the salts, which are copied from the log. Changed, initialised, mxFrame, salts.
+# for the salts, which are copied from the log: isInit, szPage, mxFrame, aSalt, aCksum.
 _NO_SALTS = bytes(8)
-_INDEX_HEADER = struct.Struct("=12xBxHI4x8x8s8x")
+_INDEX_HEADER = struct.Struct("=12xBxHI4x8x8s2I")
 
 
 class Frame(NamedTuple):
@@ -45,6 +45,7 @@ class Log:
     def __init__(self, file: Path, counted: Counted | None = None) -> None:
         """``counted``: what the index said before anybody opened the database anew."""
         self._file = opened(file)
+        self._header = read_at(self._file, 0, _HEADER.size)
         self._frames, self._salts = self._present_life(b"" if counted is None else counted.salts)
         self._counted = 0
         if counted is not None and (not self._frames or counted.salts == self._salts):
@@ -65,7 +66,7 @@ class Log:
         next begins; a kill leaves the index.
         """
         frames, salts = taken or Counted(0, _NO_SALTS)
-        if salts not in (self._salts, _NO_SALTS) and self._frames:
+        if salts not in (self._salts, _NO_SALTS) and self._frames and _is_sound(self._header):
             return False  # its writer has just begun the log anew
         return max(self._counted, self._confirmed()) > frames
 
@@ -88,13 +89,12 @@ class Log:
 
     def _sound(self) -> int:
         """How many frames SQLite takes: up to the last commit before the first checksum that is wrong."""
-        header = read_at(self._file, 0, _HEADER.size)
-        if not _is_sound(header):
+        if not _is_sound(self._header):
             return 0
-        sums, taken = _sums_of(header), 0
+        sums, taken = _sums_of(self._header), 0
         for expected, frame in enumerate(self._frames, 1):
             content = read_at(self._file, _HEADER.size + (frame.number - 1) * _FRAME_BYTES, _FRAME_BYTES)
-            sums = _checksum(content[:8] + content[_FRAME_HEADER.size :], sums, _order(header))
+            sums = _checksum(content[:8] + content[_FRAME_HEADER.size :], sums, _order(self._header))
             if frame.number != expected or sums != _FRAME_HEADER.unpack_from(content)[4:]:
                 break
             if frame.commits:
@@ -103,10 +103,9 @@ class Log:
 
     def _present_life(self, counted: bytes) -> tuple[list[Frame], bytes]:
         """The frames of the log's present life: those of earlier ones, which were copied, have other salts."""
-        header = read_at(self._file, 0, _HEADER.size + _FRAME_HEADER.size)
-        salts = {header[16:24]}
-        if not _is_sound(header[: _HEADER.size]):
-            salts |= {header[40:48], counted}  # of the first frame, and of the index
+        salts = {self._header[16:24]}
+        if not _is_sound(self._header):
+            salts |= {read_at(self._file, _HEADER.size + 8, 8), counted}  # of the first frame, and of the index
         lives = ((list(self._frames_of(life)), life) for life in salts if len(life) == 8 and life != _NO_SALTS)
         return max(lives, key=lambda life: len(life[0]), default=([], b""))
 
@@ -128,8 +127,10 @@ def frames_counted(index: Path) -> Counted | None:
         first, second = (read_at(stream, place, 48) for place in (0, 48))
     if len(first) < 48 or first != second:
         return None
-    initialised, _, frames, salts = _INDEX_HEADER.unpack(first)
-    return Counted(frames, salts) if initialised else None
+    initialised, _, frames, salts, *sums = _INDEX_HEADER.unpack(first)
+    if not initialised or tuple(sums) != _checksum(first[:40], (0, 0), "="):
+        return None
+    return Counted(frames, salts)
 
 
 def log_broke_off(database: Path, counted: Counted | None = None) -> bool:

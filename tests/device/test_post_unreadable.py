@@ -73,6 +73,17 @@ def test_a_disk_that_gives_nothing_back_for_a_minute_has_damaged_the_journal(
         assert damaged.value.unrecorded == 3
 
 
+def test_after_an_outage_damage_is_believed_at_the_second_look(disk: VolatileDisk, bench: Bench) -> None:
+    """What failed may have failed a moment before the disk came back."""
+    with silent(disk, bench):
+        assert bench.tap(KNOWN) is Answer.NOT_RECORDED
+    file = disk.mount / "state" / JOURNAL
+    file.write_bytes(file.read_bytes()[:4096] + b"\xa5" * 4096)
+    assert bench.tap(KNOWN) is Answer.NOT_RECORDED
+    with pytest.raises(JournalDamaged):
+        bench.tap(KNOWN)
+
+
 def test_files_are_read_back_from_the_disk_and_not_from_memory(disk: VolatileDisk) -> None:
     file, gone = disk.mount / "file", disk.mount / "gone"
     file.write_bytes(bytes(3 << 20))

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -110,7 +111,10 @@ class House:
         first = next(self._writers)
         heard, said = _FORK.Pipe(duplex=False)
         writer = _FORK.Process(target=write, args=(self.post.state, batches, first, synchronous, said))
-        writer.start()
+        with warnings.catch_warnings():
+            # From 3.12 on Python warns where threads run; those of a test's runner hold nothing it needs.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            writer.start()
         said.close()
         for last in _all_of(heard):
             self.green.update(f"officer-{n}" for n in range(first, last + 1))
@@ -224,5 +228,5 @@ def _all_of(heard: Connection) -> Iterator[int]:
             return
 
 
-# A writer starts in milliseconds: it has imported everything. While it is forked, no other thread runs here.
+# A writer starts in milliseconds: it has imported everything.
 _FORK = multiprocessing.get_context("fork")
