@@ -13,8 +13,9 @@ PAGE_BYTES = 4096
 """SQLite's page size since 3.12, and so of every journal."""
 
 # Database File Format, section 4.1: the header of the log and of each of its frames.
-_HEADER = struct.Struct(">8I")
-_MAGIC = {b"\x37\x7f\x06\x82": "<", b"\x37\x7f\x06\x83": ">"}
+_HEADER_BYTES = 32
+_MAGIC = b"\x37\x7f\x06"
+_SUMS = struct.Struct(">2I")
 _FRAME_HEADER = struct.Struct(">6I")
 _FRAME_BYTES = _FRAME_HEADER.size + PAGE_BYTES
 
@@ -45,7 +46,7 @@ class Log:
     def __init__(self, file: Path, counted: Counted | None = None) -> None:
         """``counted``: what the index said before anybody opened the database anew."""
         self._file = opened(file)
-        self._header = read_at(self._file, 0, _HEADER.size)
+        self._header = read_at(self._file, 0, _HEADER_BYTES)
         self._frames, self._salts = self._present_life(b"" if counted is None else counted.salts)
         self._counted = 0
         if counted is not None and (not self._frames or counted.salts == self._salts):
@@ -57,7 +58,7 @@ class Log:
 
     def page(self, frame: int) -> bytes:
         """The page in a frame; one that is cut off or unreadable is filled with zeros."""
-        return page_at(self._file, _HEADER.size + (frame - 1) * _FRAME_BYTES + _FRAME_HEADER.size)
+        return page_at(self._file, _place(frame) + _FRAME_HEADER.size)
 
     def broke_off(self, taken: Counted | None) -> bool:
         """Whether something was committed behind what SQLite took. ``taken``: what the index says of that.
@@ -68,51 +69,52 @@ class Log:
         frames, salts = taken or Counted(0, _NO_SALTS)
         if salts not in (self._salts, _NO_SALTS) and self._frames and _is_sound(self._header):
             return False  # its writer has just begun the log anew
-        return max(self._counted, self._confirmed()) > frames
+        return max(self._counted, self._last_but_one) > frames
 
     def committed(self) -> Iterator[Frame]:
         """The frames of every commit that was completed, also behind damaged ones.
 
-        Those of the last one where its checksums hold or the index knows it: else it may be one that failed, or
-        what is left of it behind a shorter one.
+        Those of the last one where its checksums hold or the index counts it: else a power cut left half of it, or
+        it is what is left of one that failed, behind a shorter one that was written over it.
         """
         return (frame for frame in self._frames if frame.number <= self._end)
 
     @cached_property
     def _end(self) -> int:
-        return max(self._counted, self._confirmed(), self._sound())
+        last = self._commits[-1] if self._commits else 0
+        sound = all(self._follows(number) for number in range(self._last_but_one + 1, last + 1))
+        return max(self._counted, last if sound else self._last_but_one)
 
-    def _confirmed(self) -> int:
-        """The last frame of the newest commit that another one follows."""
-        commits = [frame.number for frame in self._frames if frame.commits]
-        return commits[-2] if len(commits) > 1 else 0
+    @property
+    def _commits(self) -> list[int]:
+        return [frame.number for frame in self._frames if frame.commits]
 
-    def _sound(self) -> int:
-        """How many frames SQLite takes: up to the last commit before the first checksum that is wrong."""
-        if not _is_sound(self._header):
-            return 0
-        sums, taken = _sums_of(self._header), 0
-        for expected, frame in enumerate(self._frames, 1):
-            content = read_at(self._file, _HEADER.size + (frame.number - 1) * _FRAME_BYTES, _FRAME_BYTES)
-            sums = _checksum(content[:8] + content[_FRAME_HEADER.size :], sums, _order(self._header))
-            if frame.number != expected or sums != _FRAME_HEADER.unpack_from(content)[4:]:
-                break
-            if frame.commits:
-                taken = frame.number
-        return taken
+    @property
+    def _last_but_one(self) -> int:
+        """The last frame of the newest commit that another one follows: it is on the disk before that begins."""
+        return self._commits[-2] if len(self._commits) > 1 else 0
+
+    def _follows(self, number: int) -> bool:
+        """Whether a frame's checksums go on from those of the one before it, or of the header."""
+        before = self._header[24:] if number == 1 else read_at(self._file, _place(number - 1) + 16, 8)
+        content = read_at(self._file, _place(number), _FRAME_BYTES)
+        if len(before) + len(content) < 8 + _FRAME_BYTES:
+            return False
+        sums = _checksum(content[:8] + content[_FRAME_HEADER.size :], _SUMS.unpack(before))
+        return sums == _SUMS.unpack(content[16:24])
 
     def _present_life(self, counted: bytes) -> tuple[list[Frame], bytes]:
         """The frames of the log's present life: those of earlier ones, which were copied, have other salts."""
         salts = {self._header[16:24]}
         if not _is_sound(self._header):
-            salts |= {read_at(self._file, _HEADER.size + 8, 8), counted}  # of the first frame, and of the index
+            salts |= {read_at(self._file, _HEADER_BYTES + 8, 8), counted}  # of the first frame, and of the index
         lives = ((list(self._frames_of(life)), life) for life in salts if len(life) == 8 and life != _NO_SALTS)
         return max(lives, key=lambda life: len(life[0]), default=([], b""))
 
     def _frames_of(self, salts: bytes) -> Iterator[Frame]:
         number = 1
         while True:
-            header = read_at(self._file, _HEADER.size + (number - 1) * _FRAME_BYTES, _FRAME_HEADER.size)
+            header = read_at(self._file, _place(number), _FRAME_HEADER.size)
             if len(header) < _FRAME_HEADER.size:
                 return
             if header[8:16] == salts:
@@ -128,7 +130,7 @@ def frames_counted(index: Path) -> Counted | None:
     if len(first) < 48 or first != second:
         return None
     initialised, _, frames, salts, *sums = _INDEX_HEADER.unpack(first)
-    if not initialised or tuple(sums) != _checksum(first[:40], (0, 0), "="):
+    if not initialised or tuple(sums) != _checksum(first[:40], (0, 0)):
         return None
     return Counted(frames, salts)
 
@@ -139,24 +141,23 @@ def log_broke_off(database: Path, counted: Counted | None = None) -> bool:
         return log.broke_off(frames_counted(beside(database, "-shm")))
 
 
+def _place(frame: int) -> int:
+    return _HEADER_BYTES + (frame - 1) * _FRAME_BYTES
+
+
 def _is_sound(header: bytes) -> bool:
-    return header[:4] in _MAGIC and len(header) == _HEADER.size and _sums_of(header) == _HEADER.unpack(header)[6:]
+    return (
+        header.startswith(_MAGIC)
+        and len(header) == _HEADER_BYTES
+        and _checksum(header[:24], (0, 0)) == _SUMS.unpack(header[24:])
+    )
 
 
-def _sums_of(header: bytes) -> tuple[int, int]:
-    return _checksum(header[:24], (0, 0), _order(header))
-
-
-def _order(header: bytes) -> str:
-    """In which byte order checksums are made."""
-    return _MAGIC[header[:4]]
-
-
-def _checksum(content: bytes, sums: tuple[int, int], order: str) -> tuple[int, int]:
-    """Section 4.2 of the Database File Format."""
+def _checksum(content: bytes, sums: tuple[int, ...]) -> tuple[int, ...]:
+    """Section 4.2 of the Database File Format, in the byte order of this machine, which wrote the file."""
     one, two = sums
-    words = struct.unpack(f"{order}{len(content) // 4}I", content[: len(content) // 4 * 4])
-    for first, second in zip(words[::2], words[1::2], strict=False):
+    words = struct.unpack(f"={len(content) // 4}I", content)
+    for first, second in zip(words[::2], words[1::2], strict=True):
         one = one + first + two & 0xFFFFFFFF
         two = two + second + one & 0xFFFFFFFF
     return one, two

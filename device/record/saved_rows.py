@@ -3,7 +3,6 @@
 import hashlib
 import json
 import sqlite3
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from device.errors import ChainError
-from device.events import MAX_SAFE_INTEGER, NO_HASH, Jwk
+from device.events import NO_HASH, Jwk
 from device.record.chain import jwk_public, verify
 from device.record.journal import ChainRow
 from device.record.raw_pages import Found
@@ -27,18 +26,14 @@ class Known(NamedTuple):
 
 @dataclass
 class _Place:
-    """How many rows of a chain stand where they do, and the first and the last position."""
+    """A chain may be here: from behind position ``before`` to ``last``, where so many ``rows`` of it stand."""
 
+    before: int
     rows: int = 0
-    first: int = MAX_SAFE_INTEGER
     last: int = 0
 
-    def overlaps(self, other: "_Place") -> bool:
-        return self.first <= other.last and other.first <= self.last
-
-    def add(self, position: int) -> None:
-        self.rows += 1
-        self.first, self.last = min(self.first, position), max(self.last, position)
+    def apart(self, other: "_Place") -> bool:
+        return self.last <= other.before or other.last <= self.before
 
 
 class Survey:
@@ -50,7 +45,7 @@ class Survey:
     def __init__(self) -> None:
         """Its memory grows with the chains alone."""
         self.keys: dict[str, Known] = {}
-        self._places: dict[ChainRow, _Place] = defaultdict(_Place)
+        self._places: dict[ChainRow, _Place] = {}
 
     def know(self, jwk: object) -> None:
         """A public key that events may be signed with: a JWK, or its text or members."""
@@ -68,23 +63,25 @@ class Survey:
         data = members.get("data")
         if isinstance(data, dict) and "jwk" in data:
             self.know(data["jwk"])
-        self._places[ChainRow(members["chain"], found.position - members["seq"])].add(found.position)
+        chain = ChainRow(members["chain"], found.position - members["seq"])
+        place = self._places.setdefault(chain, _Place(chain.before))
+        place.rows += 1
+        place.last = max(place.last, found.position)
 
     def chains(self, told: Iterable[tuple[object, object]]) -> list[ChainRow]:
         """Every chain, newest first. Of two that overlap, the one with fewer rows is left out.
 
         ``told``: the damaged journal's own list, for those of which no row was found.
         """
-        kept: dict[str, tuple[int, _Place]] = {}
-        for (chain, before), place in sorted(self._places.items(), key=lambda each: -each[1].rows):
-            if chain not in kept and before >= 0 and not any(place.overlaps(other) for _, other in kept.values()):
-                kept[chain] = before, place
-        for name, start in told:
-            if isinstance(name, str) and isinstance(start, int) and name not in kept and start >= 0:
-                place = _Place(0, start + 1, start + 1)
-                if not any(place.overlaps(other) for _, other in kept.values()):
-                    kept[name] = start, place
-        return sorted((ChainRow(chain, before) for chain, (before, _) in kept.items()), key=lambda row: -row.before)
+        most_first = sorted(self._places.items(), key=lambda each: -each[1].rows)
+        places: list[tuple[object, _Place]] = [(chain, place) for (chain, _), place in most_first]
+        places += [(chain, _Place(at, 0, at + 1)) for chain, at in told if isinstance(at, int)]
+        kept: dict[str, _Place] = {}
+        for chain, place in places:
+            apart = all(place.apart(other) for other in kept.values())
+            if isinstance(chain, str) and chain not in kept and place.before >= 0 and apart:
+                kept[chain] = place
+        return sorted((ChainRow(chain, place.before) for chain, place in kept.items()), key=lambda row: -row.before)
 
 
 class SavedRows:

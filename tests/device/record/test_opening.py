@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from postkit import BOOT, LATER_BOOT, SOURCE, acknowledged, at, tapped
 
-from device.errors import StateError
+from device.errors import JournalDamaged, StateError
 from device.events import ChainBegan, Lost
 from device.readings import Trouble
 from device.record.chain import Chain, event_hash
@@ -299,7 +299,124 @@ def test_two_damaged_nights_leave_both_journals_aside(tmp_path: Path) -> None:
     assert (tmp_path / f"{JOURNAL}.damaged-2").read_bytes() == b"second" * 1_000
 
 
+def killed(folder: Path, taps: int) -> list[Row]:
+    """A night that ends by SIGKILL; the rows of its journal."""
+    record = open_record(folder, SOURCE, BOOT)
+    works(record, taps)
+    rows = list(record.journal.all_rows())
+    files = {file: file.read_bytes() for file in folder.iterdir()}
+    record.close()
+    for file, content in files.items():
+        file.write_bytes(content)
+    return rows
+
+
+def flip(file: Path, share: float) -> None:
+    content = bytearray(file.read_bytes())
+    content[int(len(content) * share)] ^= 0x10
+    file.write_bytes(content)
+
+
+def test_a_log_that_is_damaged_in_the_middle_loses_nothing_though_sqlite_stops_there(tmp_path: Path) -> None:
+    rows = killed(tmp_path, taps=60)
+    flip(tmp_path / f"{JOURNAL}-wal", 0.3)
+    damaged = (tmp_path / f"{JOURNAL}-wal").read_bytes()
+    with opened(tmp_path) as record:
+        assert troubles(record) == [Trouble.JOURNAL]
+        assert "its log is damaged" in record.troubles[0][1]
+        assert list(record.journal.all_rows()) == rows
+        assert (tmp_path / f"{ASIDE}-wal").read_bytes() == damaged
+        works(record, 1)
+    with opened(tmp_path) as record:
+        assert record.troubles == ()
+
+
+def test_a_log_that_is_gone_after_a_kill_is_told(tmp_path: Path) -> None:
+    killed(tmp_path, taps=10)
+    (tmp_path / f"{JOURNAL}-wal").unlink()
+    with opened(tmp_path) as record:
+        assert troubles(record) == [Trouble.JOURNAL]
+        assert began(record)["why"] == "damaged"
+
+
+def test_half_a_commit_at_the_end_of_the_log_is_what_a_power_cut_leaves_and_no_damage(tmp_path: Path) -> None:
+    rows = killed(tmp_path, taps=10)
+    log = tmp_path / f"{JOURNAL}-wal"
+    log.write_bytes(log.read_bytes()[:-1_000])
+    (tmp_path / f"{JOURNAL}-shm").unlink()
+    with opened(tmp_path) as record:
+        assert (record.began, record.troubles) == ((), ())
+        assert list(record.journal.all_rows()) == rows[:-1]
+
+
+@pytest.mark.parametrize("how", ["gone", "empty"])
+def test_a_database_that_is_gone_or_empty_is_saved_out_of_its_log_which_sqlite_would_delete(
+    tmp_path: Path, how: str
+) -> None:
+    rows = killed(tmp_path, taps=20)
+    if how == "gone":
+        (tmp_path / JOURNAL).unlink()
+    else:
+        (tmp_path / JOURNAL).write_bytes(b"")
+    with opened(tmp_path) as record:
+        assert troubles(record) == [Trouble.JOURNAL]
+        assert list(record.journal.all_rows()) == rows
+
+
+def test_an_empty_database_of_a_post_that_has_keys_is_one_that_is_gone(tmp_path: Path) -> None:
+    night(tmp_path, taps=3)
+    (tmp_path / JOURNAL).write_bytes(b"")
+    with opened(tmp_path) as record:
+        assert troubles(record) == [Trouble.JOURNAL]
+        assert (began(record)["why"], began(record)["previous"]) == ("damaged", None)
+
+
+def test_newest_events_that_are_no_longer_where_sqlite_looks_are_missed_by_their_number(tmp_path: Path) -> None:
+    """The last page of events is an old one again: the card has forgotten a write."""
+    rows = night(tmp_path, taps=60)
+    last, other = (place_of(tmp_path, rows[-1]) // 4_096, place_of(tmp_path, rows[20]) // 4_096)
+    content = (tmp_path / JOURNAL).read_bytes()
+    page = content[other * 4_096 : (other + 1) * 4_096]
+    (tmp_path / JOURNAL).write_bytes(content[: last * 4_096] + page + content[(last + 1) * 4_096 :])
+    with opened(tmp_path) as record:
+        assert troubles(record) == [Trouble.JOURNAL]
+        kept = list(record.journal.all_rows())
+        assert kept == rows[: len(kept)]
+        lost = [draft.data for draft in record.began[1:]]
+        assert [(data.from_, data.to) for data in lost if isinstance(data, Lost)] == [(len(kept) + 1, 61)]
+
+
+def test_damage_that_is_found_while_the_post_runs_is_closed_as_it_stands_and_saved(tmp_path: Path) -> None:
+    rows = night(tmp_path, taps=60)
+    with pytest.raises(JournalDamaged, match=r"^row 11 \(") as found, opened(tmp_path) as record:
+        works(record, 5)
+        damage(tmp_path, place_of(tmp_path, rows[10]) + 300, 1)
+        rows = [*rows[:10], *rows[11:], *record.journal.rows(61, 5)]
+        list(record.journal.all_rows())
+    assert (tmp_path / f"{JOURNAL}-wal").stat().st_size > 0
+    record = open_record(tmp_path, SOURCE, BOOT, found_damaged=str(found.value))
+    with closing(record):
+        assert str(found.value) in record.troubles[0][1]
+        assert list(record.journal.all_rows()) == rows
+        (lost,) = (draft.data for draft in record.began[1:])
+        assert isinstance(lost, Lost)
+        assert (lost.from_, lost.to) == (11, 11)
+
+
 # Keys.
+
+
+def test_a_signing_key_that_the_journal_does_not_know_is_told_and_signs_a_new_chain(tmp_path: Path) -> None:
+    """A flipped bit makes another key of it."""
+    night(tmp_path / "one", taps=3)
+    night(tmp_path / "two", taps=3)
+    (tmp_path / "one" / SIGNING_KEY).write_bytes((tmp_path / "two" / SIGNING_KEY).read_bytes())
+    with opened(tmp_path / "one") as record:
+        assert troubles(record) == [Trouble.SIGNING_KEY]
+        assert (began(record)["why"], began(record)["previous"]["seq"]) == ("damaged", 4)
+        works(record, 1)
+    with opened(tmp_path / "one") as record:
+        assert record.troubles == ()
 
 
 def test_a_damaged_signing_key_begins_a_new_chain_that_names_the_old_head(tmp_path: Path) -> None:

@@ -104,8 +104,15 @@ def test_a_flipped_bit_in_the_middle_hides_commits_from_sqlite_and_is_noticed(ki
     with closing(Journal.read_only(killed.file)) as journal:
         assert journal.newest() == 4  # of 7
     assert broke_off(killed)
-    assert committed(log) == killed.ends[4]  # the last one may have failed: nothing proves it
+    assert committed(log) == killed.ends[5]
+
+
+def test_a_last_commit_that_is_damaged_was_completed_only_if_the_index_says_so(killed: Killed) -> None:
+    log = killed.put(flipped(killed.files["-wal"], HEADER + (killed.ends[5] - 1) * FRAME + 500))
+    assert not broke_off(killed)
+    assert committed(log) == killed.ends[4]
     assert committed(log, frames_counted(killed.index)) == killed.ends[5]
+    assert broke_off(killed, frames_counted(killed.index))
 
 
 def test_a_power_cut_leaves_half_a_commit_and_that_is_no_damage(killed: Killed) -> None:
@@ -127,7 +134,7 @@ def test_a_log_that_is_cut_off_or_gone_is_noticed_by_the_index(killed: Killed) -
 def test_a_damaged_header_hides_the_whole_log_from_sqlite_and_is_noticed(killed: Killed, place: int) -> None:
     log = killed.put(flipped(killed.files["-wal"], place))
     assert broke_off(killed)
-    assert committed(log) == killed.ends[4]
+    assert committed(log) == killed.ends[5]
 
 
 def test_header_and_first_frame_are_gone_and_the_index_knows_which_life_it_is(killed: Killed) -> None:
