@@ -105,11 +105,21 @@ class Log:
 
     def _present_life(self, counted: bytes) -> tuple[list[Frame], bytes]:
         """The frames of the log's present life: those of earlier ones, which were copied, have other salts."""
-        salts = {self._header[16:24]}
-        if not _is_sound(self._header):
-            salts |= {read_at(self._file, _HEADER_BYTES + 8, 8), counted}  # of the first frame, and of the index
-        lives = ((list(self._frames_of(life)), life) for life in salts if len(life) == 8 and life != _NO_SALTS)
-        return max(lives, key=lambda life: len(life[0]), default=([], b""))
+        if _is_sound(self._header):
+            return list(self._frames_of(self._header[16:24])), self._header[16:24]
+        for salts in (counted, self._first_salts()):
+            if len(salts) == 8 and (frames := list(self._frames_of(salts))):
+                return frames, salts
+        return [], b""
+
+    def _first_salts(self) -> bytes:
+        """Those of the first frames that are whole, where the log's own header is not."""
+        number, before = 1, b""
+        while len(salts := read_at(self._file, _place(number) + 8, 8)) == 8:
+            if salts == before and salts != _NO_SALTS and self._follows(number):
+                return salts
+            number, before = number + 1, salts
+        return read_at(self._file, _place(1) + 8, 8)
 
     def _frames_of(self, salts: bytes) -> Iterator[Frame]:
         number = 1

@@ -7,7 +7,6 @@ from device.errors import StateError
 from device.events import Jwk
 from device.record.keys import aside_name, set_aside, sync_folder
 from device.record.raw_log import Counted, beside
-from device.record.readback import Readback
 from device.record.salvage import salvage
 
 _BESIDE = ("-wal", "-shm")
@@ -22,8 +21,6 @@ def replace(file: Path, own: Jwk, why: str, counted: Counted | None) -> str:
     aside = aside_name(file)
 
     def told(rows: int) -> str:
-        if rows == 0 and (unread := Readback([file, beside(file, "-wal")]).trouble()) is not None:
-            raise StateError(f"{unread}, so nothing of it could be saved; mend the disk")
         return f"{file}: damaged ({why}); set aside as {aside.name}, {rows} sound events of it kept"
 
     try:

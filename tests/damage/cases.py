@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from damage.folders import Life, left_by
@@ -30,11 +30,20 @@ class Tally:
 
 
 def play(lives: tuple[Life, ...], cases: int, number: int | None = None) -> Tally:
-    """Play so many cases; the first that fails is shrunk and raised. ``number``: the seed, None for any."""
+    """Play so many cases; the first that fails is raised.
+
+    ``number``: the seed, and the case that fails is shrunk, which takes minutes; None for any, as it is found.
+    """
     tally = Tally()
     folders = {life.__name__: left_by(life) for life in lives}
 
-    @settings(max_examples=cases, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(
+        max_examples=cases,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        database=None,
+        phases=[Phase.generate] if number is None else [Phase.generate, Phase.shrink],
+    )
     @given(
         st.sampled_from(list(folders)).flatmap(lambda name: st.tuples(st.just(name), damages(folders[name].files)))
     )

@@ -87,7 +87,7 @@ def test_a_damaged_last_good_copy_is_written_anew_from_the_file(tmp_path: Path) 
     (tmp_path / "roster.toml").write_text(GOOD)
     (tmp_path / LAST_GOOD).write_bytes(b"\xff\xfe")
     assert verdict(loaded(tmp_path)) == "accepted"
-    assert (tmp_path / LAST_GOOD).read_text() == GOOD
+    assert (tmp_path / LAST_GOOD).read_text().startswith(GOOD)
     assert (tmp_path / LAST_GOOD).stat().st_mode & 0o777 == 0o600
 
 
@@ -97,6 +97,38 @@ def test_a_damaged_last_good_copy_of_a_broken_file_is_an_empty_roster(tmp_path: 
     roster = loaded(tmp_path)
     assert (roster.officers, verdict(roster)) == (0, "unknown")
     assert roster.refused is not None
+    assert roster.refused.endswith("; set aside as roster.last-good.toml.damaged-1): nobody may tap")
+    assert len(roster.refused.splitlines()) == 1
+    assert (tmp_path / f"{LAST_GOOD}.damaged-1").read_bytes() == b"\xff\xfe"
+    assert loaded(tmp_path).officers == 0
+
+
+def test_a_flipped_bit_in_the_last_good_copy_makes_no_other_badge_good(tmp_path: Path) -> None:
+    file = tmp_path / "roster.toml"
+    file.write_text(GOOD)
+    loaded(tmp_path)
+    copy = tmp_path / LAST_GOOD
+    copy.write_bytes(copy.read_bytes().replace(b"DEADBEEF", b"DEADBEEE"))
+    file.write_text("nonsense")
+    roster = loaded(tmp_path)
+    assert (roster.officers, roster.sha256) == (0, "")
+    assert roster.refused is not None
+    assert "not what was written" in roster.refused
+
+
+def test_a_last_good_copy_of_an_earlier_version_has_no_sum_and_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "roster.toml").write_text("nonsense")
+    (tmp_path / LAST_GOOD).write_text(GOOD)
+    roster = loaded(tmp_path)
+    assert (verdict(roster), roster.sha256) == ("accepted", hashlib.sha256(GOOD.encode()).hexdigest())
+
+
+def test_a_folder_in_the_place_of_the_last_good_copy_is_set_aside(tmp_path: Path) -> None:
+    (tmp_path / "roster.toml").write_text(GOOD)
+    (tmp_path / LAST_GOOD / "inner").mkdir(parents=True)
+    assert verdict(loaded(tmp_path)) == "accepted"
+    assert (tmp_path / f"{LAST_GOOD}.damaged-1" / "inner").is_dir()
+    assert (tmp_path / LAST_GOOD).is_file()
 
 
 def test_the_check_command_hears_every_mistake_of_the_file(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The write-ahead log without SQLite: which commits were completed, and whether it breaks off before the last."""
 
+import errno
+import io
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -9,7 +11,7 @@ from postkit import acknowledged, began, new_key, sealed_all, tapped
 
 from device.record.chain import Chain
 from device.record.journal import Journal
-from device.record.raw_log import Counted, Log, beside, frames_counted, log_broke_off
+from device.record.raw_log import Counted, Log, beside, frames_counted, log_broke_off, page_at
 
 KEY = new_key()
 FRAME = 24 + 4096
@@ -142,11 +144,35 @@ def test_header_and_first_frame_are_gone_and_the_index_knows_which_life_it_is(ki
     assert committed(log, frames_counted(killed.index)) == killed.ends[5]
 
 
+@pytest.mark.parametrize("spoilt", [bytes(FRAME), b"\xff" * FRAME, b"\xff" * 3 * FRAME])
+def test_header_and_first_frames_are_gone_without_an_index_and_the_next_ones_tell_the_life(
+    killed: Killed, spoilt: bytes
+) -> None:
+    log = killed.put(spoilt + killed.files["-wal"][len(spoilt) :])
+    assert broke_off(killed)
+    assert committed(log) == killed.ends[5]
+
+
 def test_an_index_of_another_life_says_nothing_of_this_one(killed: Killed) -> None:
     log = killed.put(killed.files["-wal"])
     other = Counted(1_000_000, b"12345678")
     assert committed(log, other) == killed.ends[5]
     assert not broke_off(killed, other)
+
+
+class BadSector(io.BytesIO):
+    """A file whose second half the disk does not give back."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.tell() >= len(self.getvalue()) // 2:
+            raise OSError(errno.EIO, "Input/output error")
+        return super().read(size)
+
+
+def test_a_sector_that_the_disk_does_not_give_back_reads_as_zeros_and_the_others_as_they_are() -> None:
+    file = BadSector(b"x" * 8_192)
+    assert page_at(file, 0) == b"x" * 4_096
+    assert page_at(file, 4_096) == bytes(4_096)
 
 
 def test_what_is_left_of_a_failed_commit_behind_a_shorter_one_is_no_damage_and_was_not_committed(

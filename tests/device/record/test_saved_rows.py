@@ -107,6 +107,7 @@ def test_keys_are_those_that_are_told_and_those_that_the_rows_themselves_announc
 @pytest.mark.parametrize(
     "jwk",
     [None, 5, "", "nonsense", b"bytes", {}, {**JWK.model_dump(), "kid": "0" * 16}, JWK.model_dump_json()[:90]],
+    ids=["none", "number", "empty", "text", "bytes", "no members", "other id", "cut short"],
 )
 def test_a_damaged_key_is_no_key(jwk: object) -> None:
     survey = Survey()
