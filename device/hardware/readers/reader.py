@@ -3,10 +3,12 @@
 import queue
 import threading
 from contextlib import suppress
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from device.effects import Answer
 from device.errors import GuardpostError
-from device.hardware.readers.presence import Presence
+from device.hardware.readers.complaints import Complaints
+from device.hardware.readers.presence import Presence, Repeats, Seen
 from device.hardware.worker import Worker
 from device.readings import Assurance, BadgeRead, Clock, PartBlind, PartSighted, Reading
 
@@ -16,6 +18,8 @@ REST_S = 0.040
 BUSY_S = 0.005
 BUSY_FOR_MS = 500
 """Polled every ``BUSY_S`` for so long after a card came: taps directly after one another are quick."""
+WAIT_S = 0.2
+"""How long ``cards()`` of a reader that speaks by itself waits for a number."""
 
 
 class ReaderSilent(GuardpostError):
@@ -34,17 +38,31 @@ class CardGarbled(GuardpostError):
         self.uids = uids
 
 
+class FrameRefused(CardGarbled):
+    """What came is no badge, and nothing sends it again, so it is told. It hides no card that was there before."""
+
+
 class CardReader(Protocol):
-    """A reader of contactless cards."""
+    """A badge reader. It may be started again after any failure, and must not hang: every wait is bounded."""
+
+    @property
+    def rests(self) -> bool:
+        """Whether a card that stays there is found in every poll; else each number that comes is told once."""
+        ...
+
+    @property
+    def assurance(self) -> Assurance:
+        """How hard what it reads is to copy."""
+        ...
 
     def start(self) -> None:
-        """Reset and set up. Raises ReaderSilent, or the bus's own error."""
+        """Open the bus if it is not open, reset, set up. Raises ReaderSilent, or the bus's own error."""
         ...
 
     def cards(self) -> list[bytes]:
-        """UIDs (4, 7 or 10 bytes) of the cards in the field now; empty only for a clean time-out.
+        """Numbers (3 to 10 bytes) of the cards in the field now; or, without ``rests``, that came in ``WAIT_S``.
 
-        Raises CardGarbled, ReaderSilent, or the bus's own error.
+        Empty only where there was cleanly nothing. Raises CardGarbled, ReaderSilent, or the bus's own error.
         """
         ...
 
@@ -53,8 +71,17 @@ class CardReader(Protocol):
         ...
 
 
+@runtime_checkable
+class Answering(Protocol):
+    """A reader with lights or a buzzer of its own."""
+
+    def show(self, answer: Answer) -> None:
+        """Answer who stands at this reader. Called in the loop's thread: returns at once, raises nothing."""
+        ...
+
+
 class ReaderWorker:
-    """Polls one reader in the thread ``reader-<name>``.
+    """Asks one reader in the thread ``reader-<name>``.
 
     Any exception but ReaderSilent, CardGarbled and ``bus_errors`` ends the thread through
     ``threading.excepthook``.
@@ -66,7 +93,6 @@ class ReaderWorker:
         reader: CardReader,
         clock: Clock,
         inbox: "queue.SimpleQueue[Reading]",
-        assurance: Assurance = "uid",
         bus_errors: tuple[type[Exception], ...] = (OSError,),
         retry_s: float = RETRY_S,
     ) -> None:
@@ -75,15 +101,15 @@ class ReaderWorker:
         self._reader = reader
         self._clock = clock
         self._inbox = inbox
-        self._assurance: Assurance = assurance
         self._bus_errors = bus_errors
         self._retry_s = retry_s
         self._blind: bool | None = None
         self._stopping = threading.Event()
         self.worker = Worker(f"reader {name}", clock, inbox)
+        self._complaints = Complaints(self.worker.part)
 
     def start(self) -> None:
-        """Begin to poll; a reader that does not answer is told as a reading, not raised."""
+        """Begin to ask; a reader that does not answer is told as a reading, not raised."""
         self.worker.start(self._run)
 
     def stop(self) -> None:
@@ -99,34 +125,41 @@ class ReaderWorker:
             self._beat()
             try:
                 self._reader.start()
-                self._poll_until_stopped()
+                self._ask_until_stopped()
             except ReaderSilent as silent:
                 self._put_blind(str(silent))
             except self._bus_errors as error:
                 self._put_blind(f"its bus failed ({error}): check wiring, and that the bus is enabled")
             self._stopping.wait(self._retry_s)
 
-    def _poll_until_stopped(self) -> None:
+    def _ask_until_stopped(self) -> None:
         # A fresh memory after every start: better a tap told twice than one that nobody hears of.
-        presence = Presence()
+        seen: Seen = Presence() if self._reader.rests else Repeats()
         card_ms: int | None = None
         while not self._stopping.is_set():
             self._beat()
-            garbled = False
+            garbled: CardGarbled | None = None
             try:
                 uids = self._reader.cards()
             except CardGarbled as error:
-                uids, garbled = list(error.uids), True
+                uids, garbled = list(error.uids), error
             now = self._clock.now()
             # Only a poll proves that a reader which could be started also works. The first one is told as well:
             # the reader may have been blind when the program last ended.
             if self._blind is not False:
                 self._blind = False
                 self._inbox.put(PartSighted(now, self.worker.part))
-            for uid in presence.polled(uids, garbled=garbled, at_ms=now.uptime_ms):
-                self._inbox.put(BadgeRead(now, self._name, uid, self._assurance))
+            if isinstance(garbled, FrameRefused):
+                self._complaints.add(str(garbled))
+                garbled = None
+            for uid in seen.polled(uids, garbled=garbled is not None, at_ms=now.uptime_ms):
+                if self._complaints.allows_tap(now):
+                    self._inbox.put(BadgeRead(now, self._name, uid, self._reader.assurance))
                 card_ms = now.uptime_ms
-            self._stopping.wait(poll_again_s(card_ms, now.uptime_ms))
+            if (garbled_told := self._complaints.due(now)) is not None:
+                self._inbox.put(garbled_told)
+            if self._reader.rests:
+                self._stopping.wait(poll_again_s(card_ms, now.uptime_ms))
 
     def _beat(self) -> None:
         if self.worker.beat():

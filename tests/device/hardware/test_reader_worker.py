@@ -19,7 +19,7 @@ from device.hardware.readers.reader import (
     poll_again_s,
 )
 from device.hardware.worker import LOOKS
-from device.readings import BadgeRead, Instant, PartBlind, PartSighted, Reading
+from device.readings import Assurance, BadgeRead, Instant, PartBlind, PartSighted, Reading
 from simulator.rc522 import Rc522 as Chip
 from simulator.rc522_faults import Faults
 
@@ -48,8 +48,13 @@ Outcome = list[bytes] | Exception
 class Script:
     """A reader with prepared outcomes; it ends its own worker's wait by ``done`` when they are used up."""
 
-    def __init__(self, polls: list[Outcome], starts: list[Exception | None] | None = None) -> None:
+    assurance: Assurance = "uid"
+
+    def __init__(
+        self, polls: list[Outcome], starts: list[Exception | None] | None = None, rests: bool = True
+    ) -> None:
         self.polls = polls
+        self.rests = rests
         self.starts = starts or []
         self.started = 0
         self.closed = 0
@@ -268,7 +273,7 @@ def test_polls_are_quick_for_half_a_second_after_a_card() -> None:
 @contextmanager
 def real_reader(chip: Chip) -> "Iterator[queue.SimpleQueue[Reading]]":
     inbox: queue.SimpleQueue[Reading] = queue.SimpleQueue()
-    worker = ReaderWorker("gate", Rc522(chip, "SPI 0.0", chip.reset), Ticking(), inbox, retry_s=0.001)
+    worker = ReaderWorker("gate", Rc522(lambda: chip, "SPI 0.0", chip.reset), Ticking(), inbox, retry_s=0.001)
     worker.start()
     try:
         yield inbox
