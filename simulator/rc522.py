@@ -43,13 +43,23 @@ class _Exchange:
 class Rc522:
     """One chip. The device program's thread transfers; any other may place cards and break things."""
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic, version: int = 0x92, seed: int = 0) -> None:
-        """``version``: what VersionReg reads; ``seed``: of the flicker."""
+    def __init__(
+        self,
+        monotonic: Callable[[], float] = time.monotonic,
+        version: int = 0x92,
+        seed: int = 0,
+        irq: Callable[[bool], None] | None = None,
+    ) -> None:
+        """``version``: what VersionReg reads; ``seed``: of the flicker; ``irq``: sets pin IRQ's level."""
+        self._irq = irq
+        self._irq_low = False
         self._monotonic = monotonic
         self._version = version
         self._field = Field(seed)
         self._lock = threading.RLock()
         self._faults = Faults()
+        self._changed = threading.Condition(self._lock)
+        self._ended = False
         self._bus_free = threading.Event()
         self._bus_free.set()
         self._power_up()
@@ -61,15 +71,43 @@ class Rc522:
             if self._faults.dead is not None:
                 return [self._faults.dead] * len(data)
             self._advance()
+            back = [0] * len(data)
             if data[0] & 0x80:
-                return [0] + [self._read(byte >> 1 & 0x3F) for byte in data[:-1]]
-            if not self._faults.stuck:
+                back = [0] + [self._read(byte >> 1 & 0x3F) for byte in data[:-1]]
+            elif not self._faults.stuck:
                 for value in data[1:]:
                     self._write(data[0] >> 1 & 0x3F, value)
-            return [0] * len(data)
+            self._drive_irq()
+            return back
 
     def close(self) -> None:
         """Part of the SPI interface; a chip has nothing to free."""
+
+    def run_irq(self) -> None:
+        """Drive pin IRQ when its time comes, not only when somebody looks; until ``end_irq``. For a thread."""
+        with self._changed:
+            while not self._ended:
+                self._changed.wait(self._due_s())
+                self._advance()
+                self._drive_irq()
+
+    def end_irq(self) -> None:
+        """End ``run_irq``."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
+
+    def _due_s(self) -> float | None:
+        waits = self._exchange
+        moments = [] if waits is None else [at for at in (waits.timer_at_s, waits.answer_at_s) if at is not None]
+        return max(0.0, min(moments) - self._monotonic()) if moments and not self._faults.stuck else None
+
+    def _drive_irq(self) -> None:
+        """Sections 9.3.1.3 and 9.3.1.5: low while one that is enabled has come, with IRqInv."""
+        low = bool(self._registers[Reg.COM_IRQ] & self._registers[Reg.COM_IEN] & mfrc.ALL_IRQS)
+        if self._irq is not None and low != self._irq_low:
+            self._irq(not low)
+        self._irq_low = low
 
     def reset(self) -> None:
         """A pulse on the RST line (8.8.1)."""
@@ -110,6 +148,11 @@ class Rc522:
         """From now on registers read as they stand, whatever the device program does."""
         with self._lock:
             self.faults = replace(self._faults, frozen=True)
+
+    def lock(self) -> None:
+        """As ``freeze``, until its RST line is pulsed."""
+        with self._lock:
+            self.faults = replace(self._faults, locked=True)
 
     def block(self) -> None:
         """From now on no transfer comes to an end."""
@@ -206,6 +249,7 @@ class Rc522:
         else:
             self._exchange = self._receive(*answer, align=framing >> 4 & 0x07)
             self._exchange.answer_at_s = sent_s + _DELAY_S + _on_air_s(answer[0])
+        self._changed.notify()
 
     def _answers(self, frame: Bits) -> OnAir | None:
         on_air = self._registers[Reg.TX_CONTROL] & mfrc.ANTENNA_ON and self._monotonic() >= self._field_at_s

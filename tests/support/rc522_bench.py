@@ -26,8 +26,12 @@ class Bench:
         self.oversleep_s = 0.0
         self.chip = Chip(lambda: self.now_s, version)
         self.reader = Rc522(
-            self, "SPI 0.0", self.chip.reset if rst else None, monotonic=self.clock, sleep=self.sleep
+            self.open, "SPI 0.0", self.chip.reset if rst else None, monotonic=self.clock, sleep=self.sleep
         )
+
+    def open(self) -> "Bench":
+        self.closed = False
+        return self
 
     def transfer(self, data: list[int], /) -> list[int]:
         self.before(self.transfers)

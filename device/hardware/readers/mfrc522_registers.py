@@ -7,6 +7,8 @@ class Reg(IntEnum):
     """Addresses (table 20)."""
 
     COMMAND = 0x01
+    COM_IEN = 0x02
+    DIV_IEN = 0x03
     COM_IRQ = 0x04
     ERROR = 0x06
     FIFO_DATA = 0x09
@@ -45,6 +47,11 @@ TX_IRQ = 0x40
 RX_IRQ = 0x20
 ERR_IRQ = 0x02
 TIMER_IRQ = 0x01
+
+IRQ_INVERTED = 0x80
+"""ComIEnReg (9.3.1.3): pin IRQ is low while a bit of ComIrqReg is set that is enabled here."""
+IRQ_PUSH_PULL = 0x80
+"""DivIEnReg (9.3.1.4): pin IRQ drives both levels."""
 
 WRITE_ERROR = 0x80
 TEMPERATURE_ERROR = 0x40

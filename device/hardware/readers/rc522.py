@@ -1,13 +1,22 @@
 """The RC522 reader: NXP MFRC522 on SPI, data sheet rev. 3.9; every wait is bounded."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
+from device.config import Pin, ReaderSection
 from device.hardware.readers import mfrc522_registers as mfrc
+from device.hardware.readers.driver import Bench, Driver
 from device.hardware.readers.iso14443a import Answer, cards_in_field
 from device.hardware.readers.mfrc522_registers import Command, Reg
 from device.hardware.readers.reader import CardGarbled, ReaderSilent
+from device.readings import Assurance
+
+_SPI0_PINS = ((11, "SPI clock (reader)"), (10, "SPI MOSI (reader)"), (9, "SPI MISO (reader)"))
+_CHIP_SELECT_PIN = {0: 8, 1: 7}
+_NO_SPI = "write dtparam=spi=on into /boot/firmware/config.txt"
 
 VERSIONS = frozenset({0x91, 0x92, 0x88, 0x12, 0xB2})
 """VersionReg: NXP's 1.0 and 2.0 (9.3.4.8), then the clones seen in shops."""
@@ -25,10 +34,43 @@ _FIRST_LOOK_S = 0.0012
 _NEXT_LOOK_S = 0.0003
 _DEADLINE_S = 0.025
 _RESET_DEADLINE_S = 0.050
+_CYCLE_AFTER = 5
+"""So many garbled polls running: a card that has lost its way finds it again when the field was off."""
+_FIELD_OFF_S = 0.010  # a card without power for 5 ms begins anew (ISO/IEC 14443-3, clause 5)
 _FIELD_UP_S = 0.005  # what a card may take to be ready (ISO/IEC 14443-3, clause 5)
 _PROVE_EVERY_S = 1.0
 _PROOFS = (0x2A, 0x15)
 _READ_TRIES = 3  # a spike on the wires is no dead chip
+
+
+class Rc522Section(ReaderSection):
+    """``driver = "rc522"``: on SPI port 0. ``chip_select``: 0 for the CE0 pin, 1 for CE1."""
+
+    driver: Literal["rc522"]
+    chip_select: Literal[0, 1] = 0
+    reset_pin: Pin | None = None
+    irq_pin: Pin | None = None
+    antenna_gain_db: GainDb = 38
+
+    def pins(self) -> Iterable[tuple[int, str]]:
+        """Chip select, RST and IRQ."""
+        yield _CHIP_SELECT_PIN[self.chip_select], "chip_select"
+        if self.reset_pin is not None:
+            yield self.reset_pin, "reset_pin"
+        if self.irq_pin is not None:
+            yield self.irq_pin, "irq_pin"
+
+    def shared(self) -> Iterable[tuple[int, str]]:
+        """SPI port 0."""
+        return _SPI0_PINS
+
+    def devices(self) -> Iterable[tuple[Path, str]]:
+        """The kernel's SPI device."""
+        yield Path(f"/dev/spidev0.{self.chip_select}"), _NO_SPI
+
+    def libraries(self) -> Iterable[tuple[str, str]]:
+        """That of pins and buses."""
+        yield "lgpio", "apt install python3-lgpio"
 
 
 class SpiBus(Protocol):
@@ -52,6 +94,14 @@ class ResetLine(Protocol):
 
     def off(self) -> None:
         """Low: the chip is in reset and hard power-down."""
+        ...
+
+
+class IrqLine(Protocol):
+    """An input on the chip's IRQ pin, active low: gpiozero's ``DigitalInputDevice(pin, pull_up=True)``."""
+
+    def wait_for_active(self, timeout: float | None = None) -> object:
+        """Return once the pin is low, or after ``timeout`` seconds."""
         ...
 
 
@@ -95,19 +145,30 @@ class Rc522:
     RxIRq and TimerIRq must come before our own deadline.
     """
 
+    rests = True
+    assurance: Assurance = "uid"
+
     def __init__(
         self,
-        spi: SpiBus,
+        open_spi: Callable[[], SpiBus],
         where: str,
         reset: Callable[[], None] | None = None,
         gain_db: GainDb = 38,
+        irq: IrqLine | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """``where`` names the bus for people, as ``SPI 0.0``; ``reset`` pulses the RST line, see ``pulse``."""
-        self._spi = spi
+        """``where`` names the bus for people, as ``SPI 0.0``; ``reset`` pulses the RST line, see ``pulse``.
+
+        ``open_spi``: raises the bus's own error. ``irq``: tells an answer as soon as it is there; with a broken
+        wire it is as if there were none.
+        """
+        self._open_spi = open_spi
+        self._spi: SpiBus | None = None
         self._where = where
         self._reset = reset
+        self._irq = irq
+        self._garbled = 0
         self._monotonic = monotonic
         self._sleep = sleep
         self._proof = _PROOFS[0]
@@ -120,11 +181,23 @@ class Rc522:
             Reg.TX_ASK: mfrc.FORCE_100_ASK,
             Reg.RF_CFG: _GAIN_CODE[gain_db] << 4 | 0x08,
         }
+        if irq is not None:
+            enabled = mfrc.IRQ_INVERTED | mfrc.RX_IRQ | mfrc.TIMER_IRQ
+            self._settings |= {Reg.COM_IEN: enabled, Reg.DIV_IEN: mfrc.IRQ_PUSH_PULL}
 
     def start(self) -> None:
         """Reset, set up, field on. Raises ReaderSilent, or the bus's own error."""
-        if self._reset is not None:
-            self._reset()
+        if self._spi is None:
+            self._spi = self._open_spi()
+        try:
+            self._set_up()
+        except ReaderSilent:
+            if self._reset is None:
+                raise
+            self._reset()  # a chip that hears no command any more still feels its RST pin
+            self._set_up()
+
+    def _set_up(self) -> None:
         self._soft_reset()
         version, tx_control = self._read(Reg.VERSION, Reg.TX_CONTROL)
         if version not in VERSIONS:
@@ -137,22 +210,40 @@ class Rc522:
             raise self._silent("its settings do not read back")
         self._write(Reg.COLL, 0)  # bits after a collision as zeros (9.3.1.15)
         self._prove()
+        self._garbled = 0
+        self._field_on()
+        self._status()
+
+    def _field_on(self) -> None:
         self._write(Reg.TX_CONTROL, 0x80 | mfrc.ANTENNA_ON)
         self._sleep(_FIELD_UP_S)
-        self._status()
 
     def cards(self) -> list[bytes]:
         """UIDs of the cards in the field, at most 4. Raises CardGarbled, ReaderSilent, or the bus's own error."""
         if self._monotonic() >= self._prove_at_s:
             self._prove()
-        return cards_in_field(self)
+        try:
+            found = cards_in_field(self)
+        except CardGarbled:
+            self._garbled += 1
+            if self._garbled % _CYCLE_AFTER == 0:
+                self._write(Reg.TX_CONTROL, 0x80)
+                self._sleep(_FIELD_OFF_S)
+                self._field_on()
+            raise
+        self._garbled = 0
+        return found
 
     def close(self) -> None:
         """Field off, bus freed. Raises the bus's own error after that."""
+        spi = self._spi
+        if spi is None:
+            return
         try:
             self._write(Reg.TX_CONTROL, 0x80)
         finally:
-            self._spi.close()
+            self._spi = None
+            spi.close()
 
     def exchange(self, frame: bytes, last_bits: int = 0, align: int = 0) -> Answer | None:
         """Transceive (10.3): 8 transfers, one more for an answer, more for a slow one. See ``iso14443a.Pcd``."""
@@ -182,7 +273,10 @@ class Rc522:
     def _finished(self) -> _Status:
         """Wait for an answer or the chip's time-out. Raises ReaderSilent when neither comes."""
         deadline_s = self._monotonic() + _DEADLINE_S
-        self._sleep(_FIRST_LOOK_S)
+        if self._irq is None:
+            self._sleep(_FIRST_LOOK_S)
+        else:
+            self._irq.wait_for_active(_FIRST_LOOK_S)
         while True:
             # Looked at once more after the deadline: it may be us who were kept from running.
             late = self._monotonic() >= deadline_s
@@ -234,6 +328,7 @@ class Rc522:
         self._transfer([register << 1, *values])
 
     def _transfer(self, out: list[int]) -> list[int]:
+        assert self._spi is not None, "it was started"
         back = self._spi.transfer(out)
         if len(back) != len(out):
             raise self._silent("its bus lost bytes")
@@ -248,3 +343,38 @@ def _collision_bit(register: int) -> int | None:
     if register & mfrc.POSITION_NOT_VALID:
         return None
     return register & mfrc.POSITION_MASK or 32
+
+
+def _open(section: Rc522Section, bench: Bench) -> Rc522:
+    from gpiozero import (  # here: whoever only reads the configuration needs no pins
+        DigitalInputDevice,
+        DigitalOutputDevice,
+        SPISoftwareFallback,
+    )
+
+    factory = bench.copper.factory
+
+    where = f"SPI 0.{section.chip_select}"
+
+    def open_spi() -> SpiBus:
+        try:
+            spi = factory.spi(port=0, device=section.chip_select)
+        except SPISoftwareFallback as error:  # an error, by pi_factory: bits moved by software would come too late
+            raise ReaderSilent(f"RC522 on {where}: {error}: {_NO_SPI}") from None
+        spi.rate = SPI_RATE_HZ
+        opened: SpiBus = spi
+        return opened
+
+    reset = None
+    if section.reset_pin is not None:
+        line = DigitalOutputDevice(section.reset_pin, initial_value=True, pin_factory=factory)
+        bench.closing.callback(line.close)
+        reset = partial(pulse, line)
+    irq = None
+    if section.irq_pin is not None:
+        irq = DigitalInputDevice(section.irq_pin, pull_up=True, pin_factory=factory)
+        bench.closing.callback(irq.close)
+    return Rc522(open_spi, where, reset, section.antenna_gain_db, irq)
+
+
+DRIVER = Driver(Rc522Section, _open)
