@@ -25,6 +25,16 @@ class Debounce:
         """When to sample again, while the level is not settled."""
         return None if self._edge_ms is None else self._edge_ms + self._stable_ms
 
+    @property
+    def moving_since_ms(self) -> int | None:
+        """Since when the level has not held for ``stable_ms``; None while it is settled."""
+        return self._first_edge_ms
+
+    def edge(self, at_ms: int) -> None:
+        """An edge came, which is fed later: what still moves has not been at rest since."""
+        if self._edge_ms is not None:
+            self._edge_ms = max(self._edge_ms, at_ms)
+
     def sample(self, level: bool, at_ms: int) -> int | None:
         """Feed an edge or a level that was read.
 

@@ -8,6 +8,7 @@ from gpiozero import DigitalOutputDevice
 from gpiozero.pins import Factory
 
 from device.effects import Answer
+from device.hardware.buzzer import Buzzer, Sound, open_buzzer
 from device.hardware.patterns import DARK_BETWEEN_MS, NO_LINE, NO_LINE_EVERY_MS, PATTERNS, Moment
 from device.hardware.worker import Worker
 from device.readings import Clock, Reading
@@ -16,7 +17,7 @@ _DARK = Moment(0)
 
 
 class Indicator:
-    """Plays answers on ``green``, ``red`` and ``buzzer`` (BCM pins, lit by a high level)."""
+    """Plays answers on ``green``, ``red`` and ``buzzer`` (BCM pins)."""
 
     def __init__(
         self,
@@ -26,13 +27,18 @@ class Indicator:
         factory: Factory,
         clock: Clock,
         inbox: "queue.SimpleQueue[Reading]",
+        *,
+        lit_by_low: bool = False,
+        sound: Sound | None = None,
     ) -> None:
-        """Take the pins; dark."""
-        # In this order a light never rises before its beep, so the first edge already tells the answer.
-        pins = {"buzzer": buzzer, "green": green, "red": red}
-        self._outputs = {
-            name: DigitalOutputDevice(pin, pin_factory=factory) for name, pin in pins.items() if pin is not None
+        """Take the pins; dark. ``lit_by_low``: the lights hang on a board that switches on with a low pin."""
+        self._clock = clock
+        self._sound = sound or Sound()
+        self._lights = {
+            name: DigitalOutputDevice(pin, active_high=not lit_by_low, pin_factory=factory)
+            for name, pin in (("green", green), ("red", red))
         }
+        self._buzzer: Buzzer | None = None if buzzer is None else open_buzzer(buzzer, self._sound, factory)
         self._wanted: queue.SimpleQueue[Answer | bool | None] = queue.SimpleQueue()
         self._lit = _DARK
         self._moments: deque[Moment] = deque()
@@ -43,7 +49,7 @@ class Indicator:
         """Begin to play."""
         self.worker.start(self._run)
 
-    def show(self, answer: Answer) -> None:
+    def show(self, answer: Answer, reader: str | None = None) -> None:  # noqa: ARG002
         """Answer the officer; returns at once."""
         self._wanted.put(answer)
 
@@ -55,8 +61,10 @@ class Indicator:
         """Dark, and the pins are free again."""
         self._wanted.put(None)
         if self.worker.ended():
-            for output in self._outputs.values():
-                output.close()
+            for light in self._lights.values():
+                light.close()
+            if self._buzzer is not None:
+                self._buzzer.close()
 
     def _run(self) -> None:
         until_s = time.monotonic()
@@ -81,6 +89,9 @@ class Indicator:
 
     def _begin(self, answer: Answer) -> None:
         self._moments = deque(PATTERNS[answer])
+        if self._buzzer is not None:
+            percent = self._sound.loudness.percent(self._clock.now())
+            self._moments = deque(self._buzzer.at(percent, PATTERNS[answer]))
         if self._lit != _DARK:
             self._moments.appendleft(Moment(DARK_BETWEEN_MS))  # an answer of its own, not more of the last one
 
@@ -96,8 +107,11 @@ class Indicator:
         return NO_LINE_EVERY_MS
 
     def _light(self, moment: Moment) -> None:
-        for name, output in self._outputs.items():
+        # In this order a light never rises before its beep, so the first edge already tells the answer.
+        if self._buzzer is not None and moment.buzzer != self._lit.buzzer:
+            self._buzzer.sound(moment.buzzer)
+        for name, light in self._lights.items():
             level = getattr(moment, name)
             if level != getattr(self._lit, name):
-                output.value = level
+                light.value = level
         self._lit = moment

@@ -13,9 +13,11 @@ from gpiozero.pins.mock import MockFactory, MockPin
 from postkit import RunningClock, at
 from waiting import until
 
-from device.hardware.contacts import MOST_EDGES, Button, Contacts, DoorContact, Input, InputDeaf, MainsLine
+from device.hardware.chatter import MOST_CHANGES
+from device.hardware.contacts import MOST_EDGES, Contacts
 from device.hardware.debounce import STABLE_MS
 from device.hardware.hearing import AROUND_MS
+from device.hardware.switched import Button, DoorContact, Input, InputDeaf, MainsLine
 from device.readings import (
     ButtonPressed,
     Clock,
@@ -31,6 +33,7 @@ from simulator.factory import SimFactory
 FRONT = DoorContact("front", 17, open_when_low=False)
 HATCH = DoorContact("hatch", 27, open_when_low=True)
 CHECKIN = Button("checkin", 22)
+LID = DoorContact("lid", 23, open_when_low=False)
 WITHIN_S = 20.0
 
 Told = tuple[str, bool | None]
@@ -134,7 +137,7 @@ def watching(*inputs: Input, low: Sequence[int] = ()) -> Iterator[Box]:
 def test_every_door_says_at_the_start_how_it_stands_and_a_button_says_nothing() -> None:
     with watching(FRONT, HATCH, CHECKIN, low=[17, 22]) as box:
         assert box.told() == [("front", False), ("hatch", False)]
-        assert all(isinstance(reading, ContactChanged) and reading.at_start for reading in box.heard)
+        assert all(isinstance(reading, ContactChanged) and reading.unseen for reading in box.heard)
     with watching(FRONT, HATCH, low=[27]) as box:
         assert box.told() == [("front", True), ("hatch", True)]
 
@@ -147,7 +150,7 @@ def test_a_door_opens_and_closes_at_the_time_of_its_first_edge() -> None:
         after_ms = box.clock.now().uptime_ms
         box.until_told(("front", False), ("front", True))
         opened = box.heard[1]
-        assert isinstance(opened, ContactChanged) and not opened.at_start
+        assert isinstance(opened, ContactChanged) and not opened.unseen
         assert before_ms <= opened.at.uptime_ms <= after_ms
         assert opened.at.wall_ms - opened.at.uptime_ms == box.clock.now().wall_ms - box.clock.now().uptime_ms
         box.pin(17).drive_low()
@@ -355,6 +358,79 @@ def test_where_edges_never_come_the_post_is_not_started_again_and_again_but_read
             driver.box.until_told(*expected)
             driver.box.until_said("blind input front")
             driver.box.until_time_has_passed(2 * AROUND_MS)
+
+
+@contextmanager
+def hum(half_wave_s: float, *pins: WiredPin) -> Iterator[None]:
+    """The pins swing until the end, and then rest high."""
+    still = threading.Event()
+
+    def swing() -> None:
+        while not still.wait(half_wave_s):
+            for pin in pins:
+                pin.drive_low()
+            still.wait(half_wave_s)
+            for pin in pins:
+                pin.drive_high()
+
+    humming = threading.Thread(target=swing)
+    humming.start()
+    try:
+        yield
+    finally:
+        still.set()
+        humming.join()
+
+
+def test_lines_at_50_hz_are_told_as_blind_once_each() -> None:
+    """What is told of a hum whose every edge is on time is in test_switched; a busy machine's edges are not."""
+    with watching(FRONT, LID, CHECKIN) as box:
+
+        def blind() -> list[str]:
+            box.told()
+            return sorted(part for part in box.parts if part.startswith("blind"))
+
+        with hum(0.01, *(box.pin(what.pin) for what in box.inputs)):
+            until(lambda: len(blind()) >= 3, within_s=60)
+        assert blind() == ["blind input checkin", "blind input front", "blind input lid"]
+        assert len(box.told()) <= 2 + 3 * MOST_CHANGES
+
+
+def test_a_wire_that_swings_as_fast_as_it_can_is_blind_too_and_the_door_beside_it_is_told() -> None:
+    with watching(FRONT, HATCH) as box:
+        with hum(0, box.pin(17)):
+            until(lambda: box.told() and "blind input front" in box.parts, within_s=60)
+            box.pin(27).drive_low()
+            until(lambda: ("hatch", True) in box.told())
+        changes = [is_open for name, is_open in box.told() if name == "front"]
+        assert len(changes) <= 1 + MOST_CHANGES
+
+
+def test_the_callback_only_puts_so_nothing_that_fails_behind_it_reaches_the_driver() -> None:
+    """The inbox is closed off, the thread has died: the driver's thread still comes back from every edge."""
+
+    class Shut(queue.SimpleQueue[Reading]):
+        def put(self, item: Reading, block: bool = True, timeout: float | None = None) -> None:
+            raise AssertionError("a callback of the driver put a reading")
+
+    box = Box([FRONT, CHECKIN, LID], inbox=Shut())
+    contacts = Contacts(box.inputs, box.factory, box.clock, box.inbox)
+    for number in (17, 22, 23):
+        for _ in range(2 * MOST_EDGES):
+            box.pin(number).drive_low()
+            box.pin(number).drive_high()
+    assert contacts._edges.qsize() == MOST_EDGES
+    for an_input in contacts._inputs:
+        an_input.device.close()
+
+
+def test_edges_that_come_while_the_pins_are_given_back_are_nobody_s_trouble() -> None:
+    box = Box([FRONT])
+    contacts = Contacts(box.inputs, box.factory, box.clock, box.inbox)
+    contacts.start()
+    with hum(0, box.pin(17)):
+        contacts.stop()
+    assert box.pin(17).when_changed is None
 
 
 def test_stopping_frees_the_pins_for_the_next_program() -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import pytest
+from bounce_traces import COLUMNS, FILE, HEADER, LASTS_US, Trace, generated, traces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -117,3 +119,38 @@ def test_reading_the_same_level_again_and_again_is_nothing() -> None:
 def test_a_glitch_does_not_lend_its_time_to_the_switch_after_it() -> None:
     edges = [(1_000, True), (1_005, False), (2_000, True)]
     assert settled(Debounce(level=False), edges, 3_000) == [(2_000, True)]
+
+
+def test_the_traces_are_those_that_their_figures_say() -> None:
+    assert FILE.read_text(encoding="ascii") == HEADER + COLUMNS + "".join(map(str, generated()))
+    assert traces() == [*generated()]
+    for trace in traces():
+        shortest_us, longest_us = LASTS_US[trace.kind]
+        assert trace.edges_us[-1] == 0 or 300 <= trace.edges_us[-1] <= longest_us + len(trace.edges_us)
+        assert len(trace.edges_us) % 2 == 1
+        assert trace.kind != "worn" or trace.edges_us[-1] >= shortest_us
+
+
+@pytest.mark.parametrize("trace", traces(), ids=lambda trace: f"{trace.kind}-{trace.edges_us[-1]}us")
+def test_a_trace_is_one_change_wherever_in_a_millisecond_it_begins(trace: Trace) -> None:
+    for begins_us in range(5_000_000, 5_001_000, 50):
+        times_ms = [(begins_us + edge_us) // 1_000 for edge_us in trace.edges_us]
+        edges = [(at_ms, trace.closes == (number % 2 == 0)) for number, at_ms in enumerate(times_ms)]
+        told = settled(Debounce(level=not trace.closes), edges, times_ms[-1] + STABLE_MS)
+        assert told == [(times_ms[0], trace.closes)]
+
+
+@given(st.lists(st.tuples(st.sampled_from(traces()), st.integers(30 + STABLE_MS, 5_000)), max_size=30))
+@settings(deadline=None)
+def test_a_night_of_traces_is_as_many_changes_as_the_contact_moved(moves: list[tuple[Trace, int]]) -> None:
+    edges: list[Edge] = []
+    switches: list[Change] = []
+    level, now_ms = False, 0
+    for trace, pause_ms in moves:
+        if trace.closes == level:
+            continue
+        now_ms += pause_ms
+        level = trace.closes
+        switches.append((now_ms, level))
+        edges += [(now_ms + us // 1_000, level == (number % 2 == 0)) for number, us in enumerate(trace.edges_us)]
+    assert settled(Debounce(level=False), edges, now_ms + 1_000) == switches

@@ -5,20 +5,23 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import time as clock_time
 from itertools import zip_longest
 
 import pytest
-from gpiozero.pins.mock import MockFactory, MockPin
-from postkit import RunningClock
+from gpiozero.pins.mock import MockFactory, MockPin, MockPWMPin
+from postkit import RunningClock, at
 from waiting import until
 
 from device.effects import Answer
 from device.hardware import indicator as module
+from device.hardware.buzzer import Sound
 from device.hardware.indicator import Indicator
+from device.hardware.loudness import Loudness, duty
 from device.hardware.patterns import DARK_BETWEEN_MS, NO_LINE_EVERY_MS, PATTERNS
 from device.hardware.worker import LOOK_EVERY_MS, LOOKS
-from device.readings import PartBlind, PartSighted, Reading
+from device.readings import Clock, Instant, PartBlind, PartSighted, Reading
 
 PINS = {"green": 5, "red": 6, "buzzer": 13}
 
@@ -60,10 +63,14 @@ class Panel:
     factory: WatchedFactory = field(default_factory=WatchedFactory)
     buzzer: bool = True
     inbox: "queue.SimpleQueue[Reading]" = field(default_factory=queue.SimpleQueue)
+    clock: Clock = field(default_factory=RunningClock)
+    sound: Sound | None = None
 
     def __post_init__(self) -> None:
         buzzer = PINS["buzzer"] if self.buzzer else None
-        self.indicator = Indicator(PINS["green"], PINS["red"], buzzer, self.factory, RunningClock(), self.inbox)
+        self.indicator = Indicator(
+            PINS["green"], PINS["red"], buzzer, self.factory, self.clock, self.inbox, sound=self.sound
+        )
 
     def lit(self) -> Lit:
         return frozenset(name for name, pin in PINS.items() if self.factory.pin(pin).state)
@@ -122,12 +129,13 @@ def test_every_answer_is_played_as_it_is_written_and_ends_dark() -> None:
 
 
 def test_the_four_answers_are_told_apart_by_their_first_light_and_by_sound_alone() -> None:
-    colours = {answer: {lit & {"green", "red"} for lit, _ in pattern(answer)} for answer in Answer}
+    to_officers = [answer for answer in Answer if answer is not Answer.SELFTEST]
+    colours = {answer: {lit & {"green", "red"} for lit, _ in pattern(answer)} for answer in to_officers}
     assert colours[Answer.ACCEPTED] == colours[Answer.REPEATED] == {frozenset({"green"})}
     assert colours[Answer.REFUSED] == colours[Answer.NOT_RECORDED] == {frozenset({"red"})}
     beeps = {answer: [ms for lit, ms in pattern(answer) if "buzzer" in lit] for answer in Answer}
     assert len({tuple(beep) for beep in beeps.values()}) == len(Answer)
-    assert len({frozenset(pattern(answer)[0][0]) for answer in Answer}) == len(Answer)
+    assert len({frozenset(pattern(answer)[0][0]) for answer in to_officers}) == len(to_officers)
 
 
 def test_a_light_never_rises_before_its_beep() -> None:
@@ -264,3 +272,89 @@ def test_lights_whose_pin_blocks_hold_up_nobody_and_are_told_as_blind_until_they
     assert isinstance(sighted, PartSighted) and sighted.part == "indicator"
     until(panel.indicator.worker.ended)
     assert panel.lit() == DARK
+
+
+def wired(sound: Sound, *, lit_by_low: bool = False, clock: Clock | None = None) -> tuple[Indicator, MockFactory]:
+    factory = MockFactory(pin_class=MockPWMPin)
+    indicator = Indicator(
+        PINS["green"], PINS["red"], PINS["buzzer"], factory, clock or RunningClock(), queue.SimpleQueue(),
+        lit_by_low=lit_by_low, sound=sound,
+    )  # fmt: skip
+    return indicator, factory
+
+
+def level(factory: MockFactory, name: str) -> float:
+    return float(factory.pin(PINS[name]).state)
+
+
+def levels(factory: MockFactory, name: str) -> list[float]:
+    """Duty cycles or levels, one after the other."""
+    return [float(past.state) for past in factory.pin(PINS[name]).states]
+
+
+def test_lights_of_a_board_that_switches_on_with_a_low_pin_are_dark_when_high() -> None:
+    indicator, factory = wired(Sound(by_low=True), lit_by_low=True)
+    assert {name: level(factory, name) for name in PINS} == dict.fromkeys(PINS, 1.0)
+    indicator.line(True)
+    indicator.start()
+    indicator.show(Answer.REFUSED)
+    until(lambda: level(factory, "red") == 0.0)
+    assert level(factory, "green") == 1.0
+    until(lambda: level(factory, "buzzer") == 1.0)  # its beep is over
+    assert 0.0 in levels(factory, "buzzer")
+    until(lambda: level(factory, "red") == 1.0)
+    indicator.stop()
+
+
+@pytest.mark.parametrize("by_low", [False, True])
+def test_a_passive_buzzer_gets_its_tone_while_it_beeps_and_rests_without_one(by_low: bool) -> None:
+    indicator, factory = wired(Sound(tone_hz=2_700, by_low=by_low))
+    buzzer = factory.pin(PINS["buzzer"])
+    at_rest = float(by_low)
+    assert (buzzer.frequency, float(buzzer.state)) == (None, at_rest)
+    indicator.line(True)
+    indicator.start()
+    indicator.show(Answer.REFUSED)
+    until(lambda: buzzer.frequency == 2_700 and float(buzzer.state) == 0.5)
+    until(lambda: buzzer.frequency is None and float(buzzer.state) == at_rest)
+    assert level(factory, "red") == 1.0  # the light goes on alone
+    indicator.stop()
+    assert buzzer.frequency is None
+
+
+class Fixed:
+    """A clock that stands at one time of day, UTC."""
+
+    def __init__(self, hour: int) -> None:
+        self.hour = hour
+
+    def now(self) -> Instant:
+        return replace(at(), wall_ms=self.hour * 3_600_000)
+
+
+NIGHT = Loudness(day=100, night=30, hours=(clock_time(22), clock_time(6)))
+
+
+@pytest.mark.parametrize(("hour", "percent"), [(12, 100), (23, 30)])
+def test_a_passive_buzzer_is_quieter_by_night_by_its_duty_cycle(hour: int, percent: int) -> None:
+    indicator, factory = wired(Sound(tone_hz=2_000, loudness=NIGHT), clock=Fixed(hour))
+    indicator.line(True)
+    indicator.start()
+    indicator.show(Answer.NOT_RECORDED)
+    until(lambda: levels(factory, "buzzer").count(duty(percent)) == 8)
+    indicator.stop()
+    assert set(levels(factory, "buzzer")) == {0.0, duty(percent)}
+
+
+@pytest.mark.parametrize(("hour", "beep_ms"), [(12, 800), (23, 240)])
+def test_an_active_buzzer_beeps_shorter_by_night_and_the_light_is_as_long(hour: int, beep_ms: int) -> None:
+    panel = Panel(clock=Fixed(hour), sound=Sound(loudness=NIGHT))
+    panel.indicator.line(True)
+    panel.indicator.start()
+    panel.indicator.show(Answer.REFUSED)
+    until(lambda: len(panel.moments()) == 3)
+    panel.indicator.stop()
+    (beeping, beep), (silent, rest), _ = panel.moments()
+    assert (set(beeping), set(silent)) == ({"red", "buzzer"}, {"red"})
+    assert beep >= beep_ms - 6
+    assert rest >= 2_000 - beep_ms - 6

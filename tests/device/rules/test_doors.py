@@ -1,4 +1,4 @@
-"""Doors: opened, closed, held, forced; over restarts, reboots and changed configurations."""
+"""Doors: opened, closed, held, forced; lids: tampered; over restarts, reboots and changed configurations."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 from postkit import at, tapped
 
-from device.events import Checkin, Door, Draft, Verdict, rfc3339
+from device.events import Checkin, Door, Draft, Verdict, is_alarm, rfc3339
 from device.readings import ContactChanged, Started
 from device.rules.doors import DoorLimits, DoorsRule, DoorsState
 from device.rules.rule import Cause, Due, Numbered
@@ -22,8 +22,8 @@ Told = tuple[str, str, str | None]
 class Night:
     """One post's doors; each call returns what was recorded: door, change, since."""
 
-    def __init__(self, *doors: DoorLimits) -> None:
-        self.rule = DoorsRule(doors)
+    def __init__(self, *doors: DoorLimits, lids: Sequence[str] = ()) -> None:
+        self.rule = DoorsRule(doors, lids)
         self.state = DoorsRule.initial
         self.start(0, same_boot=False)
 
@@ -36,11 +36,11 @@ class Night:
     def start(self, uptime_ms: int, *, same_boot: bool) -> None:
         assert self.hears(Started(at(uptime_ms), same_boot, "x"), uptime_ms) == []
 
-    def opens(self, uptime_ms: int, door: str = "front", *, at_start: bool = False) -> list[Told]:
-        return self.hears(ContactChanged(at(uptime_ms), door, open=True, at_start=at_start), uptime_ms)
+    def opens(self, uptime_ms: int, door: str = "front", *, unseen: bool = False) -> list[Told]:
+        return self.hears(ContactChanged(at(uptime_ms), door, open=True, unseen=unseen), uptime_ms)
 
-    def closes(self, uptime_ms: int, door: str = "front") -> list[Told]:
-        return self.hears(ContactChanged(at(uptime_ms), door, open=False), uptime_ms)
+    def closes(self, uptime_ms: int, door: str = "front", *, unseen: bool = False) -> list[Told]:
+        return self.hears(ContactChanged(at(uptime_ms), door, open=False, unseen=unseen), uptime_ms)
 
     def checks_in(self, uptime_ms: int, verdict: Verdict = "accepted") -> None:
         assert self.hears(Numbered("c/1", tapped(verdict)), uptime_ms) == []
@@ -48,8 +48,10 @@ class Night:
     def waits(self, uptime_ms: int) -> list[Told]:
         return self.hears(Due(), uptime_ms)
 
-    def restarted_with(self, doors: Sequence[DoorLimits], uptime_ms: int, *, same_boot: bool) -> "Night":
-        night = Night(*doors)
+    def restarted_with(
+        self, doors: Sequence[DoorLimits], uptime_ms: int, *, same_boot: bool, lids: Sequence[str] = ()
+    ) -> "Night":
+        night = Night(*doors, lids=lids)
         night.state = DoorsState.model_validate_json(self.state.model_dump_json())
         night.start(uptime_ms, same_boot=same_boot)
         return night
@@ -150,7 +152,7 @@ def test_a_button_check_in_lets_someone_in() -> None:
 
 def test_a_door_that_stands_open_at_the_first_start_was_not_seen_to_open_and_is_not_called_forced() -> None:
     night = Night(GUARDED)
-    assert night.opens(1_000, at_start=True) == [("front", "opened", None)]
+    assert night.opens(1_000, unseen=True) == [("front", "opened", None)]
     assert night.waits(1_000 + HELD_MS) == [("front", "held", None)]
     assert night.closes(90_000) == [("front", "closed", None)]
     assert night.opens(95_000) == [("front", "forced", time_of(95_000))]
@@ -161,7 +163,7 @@ def test_a_restart_in_the_same_boot_keeps_the_opening_its_deadline_and_the_check
     night.checks_in(9_000)
     night.opens(10_000)
     night = night.restarted_with([GUARDED], 20_000, same_boot=True)
-    assert night.opens(20_001, at_start=True) == []
+    assert night.opens(20_001, unseen=True) == []
     assert night.waits(10_000 + HELD_MS) == [("front", "held", time_of(10_000))]
     night.closes(80_000)
     night.checks_in(81_000)
@@ -221,3 +223,92 @@ def test_what_holds_names_every_configured_door() -> None:
     night = Night(FREE, DoorLimits("back", HELD_MS, None))
     night.opens(1_000, "back")
     assert night.rule.holds(night.state) == {"doors": {"front": "closed", "back": "open"}}
+
+
+LIDS = ("lid", "loop")
+
+
+def lidded() -> Night:
+    return Night(FREE, lids=LIDS)
+
+
+def test_each_opening_of_a_lid_is_one_alarm_and_it_is_told_when_it_is_shut() -> None:
+    night = lidded()
+    assert night.opens(5_000, "lid") == [("lid", "tampered", time_of(5_000))]
+    assert night.opens(6_000, "lid") == []
+    assert night.closes(9_000, "lid") == [("lid", "closed", time_of(5_000))]
+    assert night.closes(9_500, "lid") == []
+    assert night.opens(12_000, "lid") == [("lid", "tampered", time_of(12_000))]
+    assert is_alarm(Door(door="lid", change="tampered", since=None))
+
+
+def test_a_lid_is_never_held_and_a_check_in_does_not_excuse_it() -> None:
+    night = lidded()
+    night.checks_in(4_000)
+    assert night.opens(5_000, "lid")[0][1] == "tampered"
+    assert night.rule.due(night.state) is None
+    assert night.waits(10 * HELD_MS) == []
+
+
+def test_a_lid_found_open_at_the_first_start_is_an_alarm_whose_moment_was_not_seen() -> None:
+    night = lidded()
+    assert night.opens(1_000, "lid", unseen=True) == [("lid", "tampered", None)]
+    assert night.closes(9_000, "lid") == [("lid", "closed", None)]
+
+
+def test_a_lid_that_is_shut_at_the_start_says_nothing() -> None:
+    assert lidded().closes(1_000, "lid", unseen=True) == []
+
+
+def test_a_restart_in_the_same_boot_gives_no_second_alarm_for_the_same_opening() -> None:
+    night = lidded()
+    night.opens(5_000, "lid")
+    for uptime_ms in (20_000, 30_000):
+        night = night.restarted_with([FREE], uptime_ms, same_boot=True, lids=LIDS)
+        assert night.opens(uptime_ms + 1, "lid", unseen=True) == []
+    assert night.closes(40_000, "lid") == [("lid", "closed", time_of(5_000))]
+
+
+def test_a_lid_that_was_shut_while_the_program_was_down_is_told_at_the_start() -> None:
+    night = lidded()
+    night.opens(5_000, "lid")
+    night = night.restarted_with([FREE], 20_000, same_boot=True, lids=LIDS)
+    assert night.closes(20_001, "lid", unseen=True) == [("lid", "closed", time_of(5_000))]
+
+
+def test_a_lid_found_open_in_a_new_boot_is_told_again_once() -> None:
+    night = lidded()
+    night.opens(900_000, "lid")
+    night = night.restarted_with([FREE], 7_000, same_boot=False, lids=LIDS)
+    assert night.opens(7_001, "lid", unseen=True) == [("lid", "tampered", None)]
+    assert night.opens(7_002, "lid") == []
+    night = night.restarted_with([FREE], 9_000, same_boot=True, lids=LIDS)
+    assert night.opens(9_001, "lid", unseen=True) == []
+
+
+def test_a_lid_found_shut_in_a_new_boot_is_told_as_closed() -> None:
+    night = lidded()
+    night.opens(900_000, "lid")
+    night = night.restarted_with([FREE], 7_000, same_boot=False, lids=LIDS)
+    assert night.closes(7_001, "lid", unseen=True) == [("lid", "closed", time_of(900_000))]
+    assert night.opens(8_000, "lid") == [("lid", "tampered", time_of(8_000))]
+
+
+@pytest.mark.parametrize("same_boot", [True, False])
+def test_a_name_that_was_a_door_and_is_a_lid_now_is_judged_as_a_lid(same_boot: bool) -> None:
+    night = Night(FREE)
+    night.opens(10_000)
+    night = night.restarted_with([], 20_000, same_boot=same_boot, lids=["front"])
+    assert night.opens(20_001, unseen=True) == [("front", "tampered", None)]
+
+
+def test_what_holds_names_lids_and_tamper_lines_among_the_doors() -> None:
+    night = lidded()
+    night.opens(1_000, "loop")
+    assert night.rule.holds(night.state) == {"doors": {"front": "closed", "lid": "closed", "loop": "open"}}
+    night = night.restarted_with([FREE], 2_000, same_boot=True)
+    assert night.rule.holds(night.state) == {"doors": {"front": "closed"}}
+
+
+def test_a_snapshot_of_an_earlier_version_knows_no_lids_and_is_read() -> None:
+    assert DoorsState.model_validate_json('{"open": {}, "checkin_ms": 5}') == DoorsState(checkin_ms=5)
