@@ -4,7 +4,6 @@ import os
 import queue
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 from device.config import Broker, Config, TimeServer, load
@@ -12,10 +11,12 @@ from device.errors import ConfigError, GuardpostError, JournalDamaged
 from device.hardware.clock import KernelClock
 from device.hardware.sntp import NoTime, ask
 from device.link.line import Line, MqttVersion
+from device.look import certificates, readers
 from device.readings import Clock, Connected, Disconnected, Instant, Reading
 from device.record.journal import DONE, Journal
 from device.record.opening import JOURNAL
 from device.record.reserve import RESERVE_BYTES, ROOM_AT_LEAST
+from device.result import Result
 from device.roster_file import read_roster
 from device.wiring import access
 
@@ -25,21 +26,6 @@ RTC_WITHIN_S = 60
 """A battery clock tells whole seconds, and drifts some in a month without a time server."""
 SERVER_WITHIN_MS = 2_000
 """As far as a clock may be off that calls itself synced."""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """``why``: what was found, and the mend where it failed. ``advised``: it works without, and worse."""
-
-    part: str
-    passed: bool
-    why: str
-    advised: bool = False
-
-    def __str__(self) -> str:
-        """One line for people."""
-        word = "FAIL" if not self.passed else "note" if self.advised else "pass"
-        return f"{word}  {self.part:<14}  {self.why}"
 
 
 def check(file: Path) -> int:
@@ -61,6 +47,8 @@ def results(config: Config, clock: Clock, rtc: Path = RTC) -> Iterator[Result]:
     yield _clock(clock)
     yield _battery_clock(rtc, clock.now())
     yield _time_server(config.time.server, clock)
+    yield from readers(config)
+    yield from certificates(config.link, clock.now())
     for broker in config.link.brokers:
         yield _broker(config, broker, clock)
 

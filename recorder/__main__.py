@@ -12,12 +12,13 @@ from recorder.arguments import parser
 from recorder.broker import Broker, parse_broker
 from recorder.errors import OrderFailed, UsageError
 from recorder.replaying import replay
+from recorder.selftesting import selftest
 from recorder.service import Recorder, Settings
 
 
 def main(argv: list[str] | None = None) -> int:
     """The console entry. Returns the exit code; argparse itself exits with 2 on bad usage."""
-    args = parser(_run, _replay).parse_args(argv)
+    args = parser(_run, _replay, _selftest).parse_args(argv)
     try:
         code: int = args.command(args)
     except GuardpostError as error:
@@ -56,6 +57,10 @@ def _run(args: argparse.Namespace) -> int:
 
 def _replay(args: argparse.Namespace) -> int:
     return replay(args, _broker(args))
+
+
+def _selftest(args: argparse.Namespace) -> int:
+    return selftest(args, _broker(args))
 
 
 def _broker(args: argparse.Namespace) -> Broker:

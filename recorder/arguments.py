@@ -20,9 +20,10 @@ _EPILOG = """exit codes:
   0  run: stopped by a signal. verify, gaps: everything that was sent is here, whole and verified;
      what still waits at the post, what it signed as lost for good, and what it had removed before this
      recorder came, is named and is no fault. findings, absent: none. import: nothing refused or damaged.
-     replay: the post has sent all that was asked for
+     replay: the post has sent all that was asked for. selftest: no part of the post has failed
   1  verify, gaps: something is missing, held or wrong. findings, absent: there are some. import: something was
      refused, or the journal is damaged. replay: refused, no reply, or something is missing there.
+     selftest: a part has failed, refused, or no reply.
      run: ended by an error; start it again, nothing acknowledged is lost
   2  usage, or a store that cannot be used
 """
@@ -33,8 +34,8 @@ _DURATION = re.compile(r"([0-9]{1,6})(s|m|h|d)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-def parser(run: Command, replay: Command) -> argparse.ArgumentParser:
-    """All commands; ``run`` and ``replay`` are those that talk to a broker."""
+def parser(run: Command, replay: Command, selftest: Command) -> argparse.ArgumentParser:
+    """All commands; those that are given talk to a broker."""
     top = argparse.ArgumentParser(
         "guardpost-recorder",
         description="Subscribes to guard posts, verifies and stores their events, and names what is missing.",
@@ -54,6 +55,7 @@ def parser(run: Command, replay: Command) -> argparse.ArgumentParser:
     _add_questions(words, store, query)
     _add_acts(words, store, query)
     _add_replay(words.add_parser("replay", parents=[broker], help="ask a post to send numbers again"), replay)
+    _add_selftest(words.add_parser("selftest", parents=[broker], help="ask a post to test itself"), selftest)
     return top
 
 
@@ -153,6 +155,18 @@ def _add_replay(replay: argparse.ArgumentParser, command: Command) -> None:
         "--within", type=_duration, default=300, metavar="TIME", help="an order and its reply live so long (5m)"
     )
     replay.set_defaults(command=command)
+
+
+def _add_selftest(selftest: argparse.ArgumentParser, command: Command) -> None:
+    selftest.add_argument("source", type=_source, metavar="SOURCE", help="/guardpost/site/post")
+    selftest.add_argument(
+        "--within",
+        type=_duration,
+        default=60,
+        metavar="TIME",
+        help="wait so long for reply and event (1m)",
+    )
+    selftest.set_defaults(command=command)
 
 
 def _root(text: str) -> str:

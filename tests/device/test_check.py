@@ -12,11 +12,12 @@ from posts import SimPost
 from time_servers import answer, time_server
 from volatile_disk import unusable, volatile_disk
 
-from device.check import Result, results
+from device.check import results
 from device.config import Config, parse
 from device.readings import ClockState, Instant
 from device.record.journal import DONE, Sent
 from device.record.opening import JOURNAL, open_record
+from device.result import Result
 from device.turn import Turn
 
 
@@ -210,7 +211,8 @@ def test_the_command_prints_a_line_for_each_part_and_asks_the_time_server(tmp_pa
         done = gate.command("check")
     told = {line[6:20].strip(): line for line in done.stdout.splitlines()}
     assert list(told) == [
-        "configuration", "roster", "state folder", "journal", "clock", "battery clock", "time server", "broker"
+        "configuration", "roster", "state folder", "journal", "clock", "battery clock", "time server",
+        "reader gate", "broker",
     ]  # fmt: skip
     assert told["time server"].startswith(f"pass  time server     127.0.0.1:{port}: agrees within ")
     assert told["broker"].startswith("pass  ")

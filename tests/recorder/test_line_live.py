@@ -331,6 +331,29 @@ def test_no_broker_for_a_replay_is_one_line(post: Post, capsys: pytest.CaptureFi
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ({"ok": False, "error": "unknown\norder"}, "/guardpost/site/post refuses: unknown?order\n"),
+        (
+            {"ok": True, "passed": True, "event": "1/2"},
+            "tested itself; its event 1/2 is not here yet: no answer in time",
+        ),
+    ],
+)
+def test_a_self_test_that_is_refused_or_whose_event_does_not_come_is_one_line(
+    mosquitto: Mosquitto, capsys: pytest.CaptureFixture[str], answer: dict[str, object], told: str
+) -> None:
+    with answering(mosquitto, answer) as orders:
+        words = ["selftest", "/guardpost/site/post", "--broker", mosquitto.url, "--within", "1s"]
+        assert main(words) == 1
+    assert [order.keys() for order in orders] == [{"id", "expires"}]
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert told in said.err
+    assert said.err.count("\n") == 1
+
+
 def test_a_desk_beside_a_recorder_reads_on(mosquitto: Mosquitto, tmp_path: Path, post: Post) -> None:
     """A note and an import write beside it; the recorder goes on."""
     path = tmp_path / "r.db"
