@@ -1,11 +1,12 @@
-"""The command line of the firmware: ``guardpost run|check|support|journal``."""
+"""The command line of the firmware: ``guardpost run|check|support|osdp|journal``."""
 
 import argparse
 import gc
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from device import __version__
@@ -63,15 +64,30 @@ def _parser() -> argparse.ArgumentParser:
     support = commands.add_parser(
         "support", help="write one archive for whoever helps from afar: no keys, passwords or badge numbers in it"
     )
+    readers = commands.add_parser("osdp", help="OSDP readers").add_subparsers(metavar="COMMAND", required=True)
+    install = readers.add_parser(
+        "install", help="give a reader its own key under its default key; only while the post is stopped"
+    )
+    install.add_argument("--reader", required=True, metavar="NAME", help="its name in the configuration")
     journal = commands.add_parser("journal", help="look at what is recorded, also while the post runs")
     journals = journal.add_subparsers(metavar="COMMAND", required=True)
     show = journals.add_parser("show", help="print the newest events")
     verify = journals.add_parser("verify", help="verify every event: bytes, signature, number, link")
-    for command, function in ((run, _run), (check, _check), (support, _support), (show, _show), (verify, _verify)):
+    for command, function in (
+        (run, _run),
+        (check, _check),
+        (support, _support),
+        (install, _install),
+        (show, _show),
+        (verify, _verify),
+    ):
         command.set_defaults(command=function)
         command.add_argument(
             "--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="default: %(default)s"
         )
+    check.add_argument(
+        "--by-hand", action="store_true", help="also try every part by hand, while the post is stopped; recorded"
+    )
     support.add_argument(
         "--out", type=Path, metavar="FILE", help="default: guardpost-support-POST-TIME.tar.gz in the current folder"
     )
@@ -96,6 +112,7 @@ def _run(options: argparse.Namespace) -> int:
     from device.config import load
     from device.hardware.clock import KernelClock
     from device.hardware.pins import pi_factory
+    from device.hardware.readers.driver import Copper
     from device.wiring import run
 
     gc.freeze()
@@ -104,23 +121,46 @@ def _run(options: argparse.Namespace) -> int:
     with pi_factory() as (factory, bus_error):
         return run(
             config,
-            pin_factory=factory,
+            copper=Copper(factory, (OSError, bus_error)),
             clock=KernelClock(),
             environment=os.environ,
-            bus_errors=(OSError, bus_error),
         )
 
 
 def _check(options: argparse.Namespace) -> int:
     from device.check import check
 
-    return check(options.config)
+    return _by_hand(options) if options.by_hand else check(options.config)
+
+
+def _by_hand(options: argparse.Namespace) -> int:
+    from device.by_hand import by_hand
+    from device.config import load
+    from device.hardware.clock import KernelClock
+    from device.hardware.pins import pi_factory
+    from device.hardware.readers.driver import Copper
+
+    @contextmanager
+    def copper() -> Iterator[Copper]:
+        with pi_factory() as (factory, bus_error):
+            yield Copper(factory, (OSError, bus_error))
+
+    config = load(options.config)
+    os.environ.setdefault("LG_WD", str(config.post.state_dir))  # where lgpio keeps its notification pipes
+    return by_hand(config, copper(), KernelClock())
 
 
 def _support(options: argparse.Namespace) -> int:
     from device.support import support
 
     return support(options.config, options.out)
+
+
+def _install(options: argparse.Namespace) -> int:
+    from device.config import load
+    from device.osdp_install import install
+
+    return install(load(options.config), options.reader)
 
 
 def _show(options: argparse.Namespace) -> int:

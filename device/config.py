@@ -1,8 +1,8 @@
 """The post's configuration: one TOML file into one frozen tree; every mistake is one line with its mend."""
 
 import re
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Iterable, Iterator
+from datetime import time, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -15,16 +15,16 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
+    SerializeAsAny,
     field_validator,
     model_validator,
 )
 
+from device.drivers import reader_driver, reader_names
 from device.errors import ConfigError
 from device.problems import parse_toml, problem, validated
 
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_SPI0_PINS = {11: "SPI clock", 10: "SPI MOSI", 9: "SPI MISO"}
-_CHIP_SELECT_PIN = {0: 8, 1: 7}
 NTP_PORT = 123
 _HOST = re.compile(r"[A-Za-z0-9._:%-]+")
 
@@ -219,20 +219,60 @@ class CheckinSection(Section):
 
 
 class ReaderSection(Section):
-    """``[[reader]]``: a badge reader. ``chip_select``: 0 for the CE0 pin, 1 for CE1."""
+    """``[[reader]]``: a badge reader; each driver has keys of its own besides these."""
 
     name: Slug
-    driver: Literal["rc522"]
-    chip_select: Literal[0, 1] = 0
-    reset_pin: Pin | None = None
+    driver: str
+
+    def pins(self) -> Iterable[tuple[int, str]]:
+        """BCM pins that are this reader's alone, and the key or the use of each."""
+        return ()
+
+    def shared(self) -> Iterable[tuple[int, str]]:
+        """BCM pins of a bus, which others on the same bus name in the same way."""
+        return ()
+
+    def ports(self) -> Iterable[tuple[str, str]]:
+        """Ports, and the user of each; readers that share a port name one user."""
+        return ()
+
+    def devices(self) -> Iterable[tuple[Path, str]]:
+        """Device files that the driver opens, and what to do where one is not there."""
+        return ()
+
+    def libraries(self) -> Iterable[tuple[str, str]]:
+        """Modules that the driver imports as it opens them, and how each is installed."""
+        return ()
 
 
-class DoorSection(Section):
-    """``[[door]]``: a contact between ``pin`` and ground."""
+def _reader(value: object) -> object:
+    """A section with the keys of its driver."""
+    if not isinstance(value, dict):
+        return value
+    name = value.get("driver")
+    try:
+        section: type[ReaderSection] = reader_driver(name if isinstance(name, str) else "").section
+    except LookupError:
+        raise problem(f"driver {name!r} is not known; there are {', '.join(sorted(reader_names()))}") from None
+    except ImportError as error:
+        raise problem(f"driver {name!r} needs {error.name}; install it, see the README") from None
+    return section.model_validate(value)
+
+
+AnyReader = Annotated[SerializeAsAny[ReaderSection], BeforeValidator(_reader)]
+
+
+class ContactSection(Section):
+    """A contact between ``pin`` and ground. ``normally``: while the door is shut, or all is well."""
 
     name: Slug
     pin: Pin
     normally: Literal["closed", "open"] = "closed"
+
+
+class DoorSection(ContactSection):
+    """``[[door]]``: a door's contact."""
+
     held_after: Duration = timedelta(seconds=60)
     forced_without_checkin: Duration | None = None
 
@@ -245,12 +285,48 @@ class ButtonSection(Section):
     does: Literal["checkin"]
 
 
+class TamperSection(ContactSection):
+    """``[[tamper]]``: a lid's contact, or a tamper line: an alarm each time it leaves its normal state."""
+
+
+def _hours(value: object) -> object:
+    """``"22:00-06:00"``: from when until when."""
+    clock = r"([01]\d|2[0-3]):([0-5]\d)"
+    found = re.fullmatch(f"{clock}-{clock}", value) if isinstance(value, str) else None
+    if found is not None:
+        begins, ends = time(int(found[1]), int(found[2])), time(int(found[3]), int(found[4]))
+        if begins != ends:
+            return begins, ends
+    raise problem(f'{value!r} are no hours; write from and until, local time, in quotes, like "22:00-06:00"')
+
+
+Hours = Annotated[tuple[time, time], BeforeValidator(_hours)]
+Percent = Annotated[int, Field(ge=10, le=100, strict=True)]
+
+
 class IndicatorSection(Section):
-    """``[indicator]``: lights and buzzer, lit by a high pin."""
+    """``[indicator]``: lights and buzzer.
+
+    ``lit_by``, ``buzzer_by``: the level of the pin that switches them on. ``tone_hz``: of a passive buzzer.
+    ``volume``, ``night_volume``: percent; an active buzzer beeps for so much of its time instead.
+    """
 
     green: Pin
     red: Pin
+    lit_by: Literal["high", "low"] = "high"
     buzzer: Pin | None = None
+    buzzer_kind: Literal["active", "passive"] = "active"
+    buzzer_by: Literal["high", "low"] = "high"
+    tone_hz: Annotated[int, Field(ge=100, le=10_000, strict=True)] = 2_000
+    volume: Percent = 100
+    night: Hours | None = None
+    night_volume: Percent = 30
+
+    @model_validator(mode="after")
+    def _tone_can_be_given(self) -> "IndicatorSection":
+        if "tone_hz" in self.model_fields_set and self.buzzer_kind == "active":
+            raise problem('an active buzzer has a tone of its own; drop tone_hz, or write buzzer_kind = "passive"')
+        return self
 
 
 class UpsSection(Section):
@@ -264,6 +340,20 @@ class UpsSection(Section):
     stop_after: Duration | None = None
 
 
+def _time_of_day(value: object) -> object:
+    """``"05:55"``."""
+    found = re.fullmatch(r"([01]\d|2[0-3]):([0-5]\d)", value) if isinstance(value, str) else None
+    if found is None:
+        raise problem(f'{value!r} is no time of day; write it in quotes, like "05:55"')
+    return time(int(found[1]), int(found[2]))
+
+
+class SelftestSection(Section):
+    """``[selftest]``: when the post tests itself, by the time of day in its own time zone."""
+
+    at: tuple[Annotated[time, BeforeValidator(_time_of_day)], ...] = ()
+
+
 class Config(Section):
     """The whole file."""
 
@@ -273,11 +363,13 @@ class Config(Section):
     time: TimeSection = TimeSection()
     roster: RosterSection = RosterSection()
     checkin: CheckinSection = CheckinSection()
-    reader: tuple[ReaderSection, ...] = ()
+    reader: tuple[AnyReader, ...] = ()
     door: tuple[DoorSection, ...] = ()
     button: tuple[ButtonSection, ...] = ()
+    tamper: tuple[TamperSection, ...] = ()
     indicator: IndicatorSection | None = None
     ups: UpsSection | None = None
+    selftest: SelftestSection = SelftestSection()
 
     _written_ms: int = PrivateAttr(default=0)
 
@@ -300,6 +392,7 @@ class Config(Section):
     def _one_owner_each(self) -> "Config":
         for owners, what, mend in (
             (self._pins(), "pin", "give each its own pin"),
+            (self._ports(), "port", "give each its own"),
             (self._names(), "name", "give each its own name, since it becomes an event's subject"),
         ):
             taken: dict[object, str] = {}
@@ -311,14 +404,16 @@ class Config(Section):
 
     def _names(self) -> Iterator[tuple[str, str]]:
         yield "post", "the post itself"
-        for kind in ("reader", "door", "button"):
+        for kind in ("reader", "door", "button", "tamper"):
             for index, section in enumerate(getattr(self, kind)):
                 yield section.name, f"{kind}[{index}]"
 
+    def _ports(self) -> Iterator[tuple[str, str]]:
+        yield from dict.fromkeys(port for reader in self.reader for port in reader.ports())
+
     def _pins(self) -> Iterator[tuple[int, str]]:
-        if self.reader:
-            yield from ((pin, f"{use} (reader)") for pin, use in _SPI0_PINS.items())
-        for kind in ("reader", "door", "button"):
+        yield from {(pin, use) for reader in self.reader for pin, use in reader.shared()}
+        for kind in ("reader", "door", "button", "tamper"):
             for index, section in enumerate(getattr(self, kind)):
                 yield from _pins_of(section, f"{kind}[{index}]")
         if self.ups is not None:
@@ -331,10 +426,8 @@ class Config(Section):
 
 def _pins_of(section: Section, owner: str) -> Iterator[tuple[int, str]]:
     if isinstance(section, ReaderSection):
-        yield _CHIP_SELECT_PIN[section.chip_select], f"{owner}.chip_select"
-        if section.reset_pin is not None:
-            yield section.reset_pin, f"{owner}.reset_pin"
-    if isinstance(section, DoorSection | ButtonSection):
+        yield from ((pin, f"{owner}.{use}") for pin, use in section.pins())
+    if isinstance(section, ContactSection | ButtonSection):
         yield section.pin, f"{owner}.pin"
 
 
@@ -363,4 +456,6 @@ def _resolved(section: _S, folder: Path) -> _S:
             changed[name] = folder / value
         elif isinstance(value, Section):
             changed[name] = _resolved(value, folder)
+        elif isinstance(value, tuple):
+            changed[name] = tuple(_resolved(item, folder) if isinstance(item, Section) else item for item in value)
     return section.model_copy(update=changed) if changed else section

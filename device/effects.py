@@ -14,13 +14,16 @@ class Answer(StrEnum):
     REPEATED = "repeated"
     REFUSED = "refused"
     NOT_RECORDED = "not recorded"
+    SELFTEST = "self-test"
+    """Nobody tapped: every light and the buzzer, for whoever asked to see them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Show:
-    """Answer the officer who stands there."""
+    """Answer the officer who stands there. ``reader``: where the badge was held, None for a button."""
 
     answer: Answer
+    reader: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 GuardpostError
 ├── ConfigError        the configuration, the roster or a command's words: correct them and start again
 ├── StateError         the state folder cannot be used: its owner, its disk or a second process
+│   └── InUse          a second process: stop that one first
 ├── NotRecorded        a commit did not reach the disk; nothing of it holds
 ├── NotReadable        the disk does not give back what is on it, for now
 ├── JournalDamaged     what the journal gives back is not what was written (also a sqlite3.DatabaseError)
@@ -25,6 +26,10 @@ class ConfigError(GuardpostError):
 
 class StateError(GuardpostError):
     """The state folder cannot be used."""
+
+
+class InUse(StateError):
+    """Another process has the state folder."""
 
 
 class NotRecorded(GuardpostError):

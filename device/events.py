@@ -12,15 +12,20 @@ MAX_SAFE_INTEGER = 2**53 - 1
 NO_HASH = "0" * 64
 
 _MAX_TEXT = 300
+_MAX_SHORT = 120
 
 
-def _one_line(value: object) -> object:
-    """Texts come from error messages: one line of valid Unicode, cut to ``_MAX_TEXT`` characters."""
+def _one_line(value: object, most: int = _MAX_TEXT) -> object:
+    """Texts come from error messages: one line of valid Unicode, cut to ``most`` characters."""
     if not isinstance(value, str):
         return value
     clean = value.encode("utf-8", "replace").decode()
     clean = " ".join("".join(c if c.isprintable() else " " for c in clean).split())
-    return clean if len(clean) <= _MAX_TEXT else clean[: _MAX_TEXT - 1] + "…"
+    return clean if len(clean) <= most else clean[: most - 1] + "…"
+
+
+def _short(value: object) -> object:
+    return _one_line(value, _MAX_SHORT)
 
 
 Text = Annotated[str, BeforeValidator(_one_line), Field(max_length=_MAX_TEXT)]
@@ -102,7 +107,7 @@ class Checkin(Data):
 
 
 class Door(Data):
-    """A door moved, stayed open too long, or opened without the check-in it asks for."""
+    """A door moved, stayed open too long, or opened without its check-in; or a lid or tamper line moved."""
 
     kind: ClassVar[str] = "door"
 
@@ -226,6 +231,27 @@ class OrderTaken(System):
     error: Text | None
 
 
+class PartTest(BaseModel):
+    """What a self-test found of one part. ``ok`` is null for what only people can see, or what nobody has moved."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    what: Annotated[str, BeforeValidator(_one_line), Field(max_length=50)]
+    ok: bool | None
+    why: Annotated[str, BeforeValidator(_short), Field(max_length=_MAX_SHORT)]
+
+
+class SelfTested(System):
+    """A self-test, at an order (``order`` is its id), at a shift's time, or by ``guardpost check`` at the post."""
+
+    change: Literal["selftest"] = "selftest"
+    what: Literal["post"] = "post"
+    why: Literal["order", "shift", "check"]
+    order: Uuid | None
+    passed: bool
+    parts: Annotated[tuple[PartTest, ...], Field(max_length=24)]
+
+
 class Lost(System):
     """Events ``from`` to ``to`` (inclusive) of a chain are gone for good; nobody need ask for them."""
 
@@ -249,6 +275,7 @@ SystemData = Annotated[
     | RosterInForce
     | Unusable
     | OrderTaken
+    | SelfTested
     | Lost,
     Field(discriminator="change"),
 ]

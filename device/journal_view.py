@@ -11,7 +11,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from pydantic import ValidationError
+
 from device.errors import ChainError, JournalDamaged, StateError
+from device.events import SelfTested
 from device.record.chain import read
 from device.record.journal import Journal, Row
 from device.record.opening import JOURNAL
@@ -110,6 +113,19 @@ def _line(row: Row, zone: ZoneInfo) -> str:
     at = datetime.fromisoformat(event["time"]).astimezone(zone)
     unsure = "" if event["clock"] == "synced" else f" ({event['clock']} clock)"
     data = event["data"]
-    told = ", ".join(f"{name} {data[name]}" for name in _SHOWN if data.get(name) is not None)
+    told = _selftest(data) or ", ".join(f"{name} {data[name]}" for name in _SHOWN if data.get(name) is not None)
     kind = event["type"].split(".")[1]
     return f"{event['seq']:>8}  {at:%Y-%m-%d %H:%M:%S %Z}{unsure}  {kind:<8} {event['subject']:<12} {told}"
+
+
+def _selftest(data: Mapping[str, Any]) -> str | None:
+    """What a self-test found, shortly: of each part only what failed."""
+    try:
+        tested = SelfTested.model_validate(data)
+    except ValidationError:
+        return None
+    failed = "".join(f", {part.what}: {part.why}" for part in tested.parts if part.ok is False)
+    look = sum(part.ok is None for part in tested.parts)
+    open_ = f", {look} to look at" if look else ""
+    verdict = "passed" if tested.passed else "FAILED"
+    return f"selftest {verdict} ({tested.why}): {len(tested.parts)} parts{open_}{failed}"

@@ -92,6 +92,15 @@ class ReplayDone(Payload):
     next: Seq | None = Field(description="where the next page begins; null if there is none")
 
 
+class SelftestDone(Payload):
+    """``reply/{id}`` to a self-test: the event that says what was found."""
+
+    id: Uuid
+    ok: Literal[True]
+    passed: bool = Field(description="no part has failed; some may have to be looked at")
+    event: Annotated[str, Field(pattern=r"^[0-9a-f-]{36}/[1-9][0-9]{0,15}$")]
+
+
 class Refusal(Payload):
     """``reply/{id}`` to an order that was not obeyed."""
 
@@ -100,4 +109,4 @@ class Refusal(Payload):
     error: Text
 
 
-Reply = ReplayDone | Refusal
+Reply = ReplayDone | SelftestDone | Refusal

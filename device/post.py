@@ -110,7 +110,7 @@ class Post:
         self._unread: NotReadable | None = None
         self._unread_since_ms: int | None = None
         self._silent = False
-        self._unanswered = 0
+        self._unanswered: Sequence[BadgeRead | ButtonPressed] = ()
         self._not_before_ms = 0
         self._line_shown: bool | None = None
         self._line_since: str | None = None
@@ -136,14 +136,12 @@ class Post:
 
         Raises JournalDamaged; whoever had not been answered yet has seen red then.
         """
-        self._unanswered = sum(isinstance(reading, _TAPS) for reading in batch)
+        self._unanswered = [reading for reading in batch if isinstance(reading, _TAPS)]
         try:
             self._pass(batch)
         except JournalDamaged as error:
-            if self._unanswered:
-                self._panel.show(Answer.NOT_RECORDED)
             before = 0 if self._failure is None else self._failure.unrecorded
-            error.unrecorded = before + self._unanswered
+            error.unrecorded = before + self._show_red(self._unanswered)
             raise
 
     def _pass(self, batch: Sequence[Reading]) -> None:
@@ -269,7 +267,7 @@ class Post:
         self._kept.clear()
         self._seats, self._chain = work.seats, work.chain
         self._refuse(refused, now)
-        self._unanswered = 0
+        self._unanswered = []
         for effect in work.effects:
             self._happen(effect, now)
         for reading in readings:
@@ -323,25 +321,28 @@ class Post:
         """There is room for the last words alone: taps are red, all else waits."""
         if not refused or self._failure is None:
             return
-        taps = sum(isinstance(reading, _TAPS) for reading in refused)
-        if taps:
-            self._panel.show(Answer.NOT_RECORDED)
+        taps = self._show_red(refused)
         self._failure = replace(self._failure, unrecorded=self._failure.unrecorded + taps)
         self._keep([reading for reading in refused if not isinstance(reading, _TAPS)])
         self._not_before_ms = now.uptime_ms + RETRY_MS
 
     def _not_recorded(self, readings: Sequence[RuleReading], error: NotRecorded, now: Instant) -> None:
         """Drop the copies; whoever stands there sees it, and no tap is tried again behind his back."""
-        taps = sum(isinstance(reading, _TAPS) for reading in readings)
-        if taps:
-            self._panel.show(Answer.NOT_RECORDED)
+        taps = self._show_red(readings)
         if self._failure is None or taps:
             log.error("%s", error)
         before = self._failure or CommitFailed(now, str(error), 0, 0)
         self._failure = replace(before, why=str(error), unrecorded=before.unrecorded + taps)
-        self._unanswered = 0
+        self._unanswered = []
         self._keep([reading for reading in readings if not isinstance(reading, _TAPS)])
         self._not_before_ms = now.uptime_ms + RETRY_MS
+
+    def _show_red(self, readings: Sequence[RuleReading]) -> int:
+        """To whoever tapped, where he tapped; how many taps."""
+        taps = [reading for reading in readings if isinstance(reading, _TAPS)]
+        for reader in dict.fromkeys(tap.reader if isinstance(tap, BadgeRead) else None for tap in taps):
+            self._panel.show(Answer.NOT_RECORDED, reader)
+        return len(taps)
 
     def _keep(self, readings: Sequence[RuleReading]) -> None:
         """Hold readings for a later commit: the oldest ones, since they say how the trouble began."""
@@ -352,8 +353,8 @@ class Post:
 
     def _happen(self, effect: Effect, now: Instant) -> None:
         match effect:
-            case Show(answer=answer):
-                self._panel.show(answer)
+            case Show(answer=answer, reader=reader):
+                self._panel.show(answer, reader)
             case Reply(id=order, members=members):
                 self._link.reply(order, members)
             case Replay(id=order, range=wanted):

@@ -38,12 +38,25 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BadgeRead:
-    """A card came into a reader's field. ``uid``: 4, 7 or 10 bytes as the card sent them."""
+    """A badge was held to a reader. ``uid``: its number, 3 to 10 bytes; a UID as the card sent it."""
 
     at: Instant
     reader: str
     uid: bytes
     assurance: Assurance = "uid"
+
+
+@dataclass(frozen=True, slots=True)
+class Garbled:
+    """What came from a part was refused: broken frames, or more than anybody could tap. ``part`` as in PartBlind.
+
+    ``count``: how often since the last reading of this kind, which is at most one a minute for each part.
+    """
+
+    at: Instant
+    part: str
+    why: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +69,16 @@ class ButtonPressed:
 
 @dataclass(frozen=True, slots=True)
 class ContactChanged:
-    """A door contact's debounced state: ``open`` is the door's, whatever the wiring.
+    """A door's, lid's or tamper line's debounced state: ``open`` is the door's, whatever the wiring.
 
-    ``at_start``: how the door stands as the program starts; when it moved was not seen.
+    ``unseen``: how it stands as the program starts, or once its line can be believed again; when it moved was
+    not seen.
     """
 
     at: Instant
     contact: str
     open: bool
-    at_start: bool = False
+    unseen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +314,7 @@ class RolledBack:
 LinkReading = Connected | Disconnected | Delivered | Arrived
 RuleReading = (
     BadgeRead
+    | Garbled
     | ButtonPressed
     | ContactChanged
     | PartBlind

@@ -49,8 +49,8 @@ class Watcher(Protocol):
 class Panel(Protocol):
     """What the loop needs of lights and buzzer."""
 
-    def show(self, answer: Answer) -> None:
-        """Answer the officer; returns at once."""
+    def show(self, answer: Answer, reader: str | None = None) -> None:
+        """Answer the officer who held a badge to ``reader``, or pressed a button; returns at once."""
         ...
 
     def line(self, up: bool) -> None:

@@ -31,6 +31,7 @@ class Secrets:
     def known(cls, config: Config | None, state_dir: Path) -> Self:
         """Of one post, as far as its files can be read by this user: who cannot read one cannot give it away."""
         keys = [state_dir / SIGNING_KEY, state_dir / SITE_KEY, *sorted(state_dir.glob("*.key.*"))]
+        keys += sorted(state_dir.glob("osdp-*.key"))
         rosters = [state_dir / LAST_GOOD]
         if config is not None:
             keys += [file for file in (config.link.password_file, config.link.key_file) if file is not None]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from device import machine
-from device.check import Result, results
+from device.check import results
 from device.config import Config, PostSection, load
 from device.errors import ConfigError, GuardpostError, JournalDamaged, StateError
 from device.events import rfc3339
@@ -22,6 +22,7 @@ from device.hardware.clock import KernelClock
 from device.readings import Clock
 from device.record.journal import Journal, Row
 from device.record.opening import JOURNAL, LOCK
+from device.result import Result
 from device.secrecy import STRUCK, Secrets
 
 LAST_EVENTS = 1_000

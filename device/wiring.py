@@ -8,23 +8,25 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
-from functools import partial
 from typing import Any, NamedTuple, Protocol
+from zoneinfo import ZoneInfo
 
-from gpiozero import DigitalOutputDevice
 from gpiozero.exc import GPIOZeroError
-from gpiozero.pins import Factory
 
 from device import BUILT, __version__
-from device.config import Config, ReaderSection
+from device.config import Config, ContactSection, IndicatorSection
+from device.drivers import reader_driver
 from device.effects import Answer
 from device.errors import JournalDamaged, StateError
 from device.events import uptime_ms_of, wall_ms_of
+from device.hardware.buzzer import Sound
 from device.hardware.clock import FlooredClock, boot_id, floored, latest_passed_ms
-from device.hardware.contacts import Button, Contacts, DoorContact, Input, MainsLine
+from device.hardware.contacts import Contacts
 from device.hardware.indicator import Indicator
-from device.hardware.readers.rc522 import SPI_RATE_HZ, Rc522, pulse
-from device.hardware.readers.reader import ReaderWorker
+from device.hardware.loudness import Loudness
+from device.hardware.readers.driver import Bench, Copper, Driver
+from device.hardware.readers.reader import Answering, ReaderWorker
+from device.hardware.switched import Button, DoorContact, Input, MainsLine
 from device.hardware.vitals import VitalsWorker
 from device.hardware.worker import Worker, Workers
 from device.link.hints import Hints
@@ -38,7 +40,6 @@ from device.readings import (
     Clock,
     CommitFailed,
     Crashed,
-    PartBlind,
     Reading,
     Refused,
     RosterLoaded,
@@ -57,6 +58,7 @@ from device.rules.power import PowerRule
 from device.rules.removed import RemovedRule
 from device.rules.roster import Roster
 from device.rules.rule import Rule, Seat
+from device.rules.selftest import SelftestRule
 from device.rules.timekeeping import TimekeepingRule
 from device.seams import Panel
 from device.service import Notifier
@@ -66,25 +68,13 @@ Inbox = queue.SimpleQueue[Reading]
 log = logging.getLogger(__name__)
 
 
-BusErrors = tuple[type[Exception], ...]
-
-
-def run(
-    config: Config,
-    *,
-    pin_factory: Factory,
-    clock: Clock,
-    environment: Mapping[str, str],
-    bus_errors: BusErrors = (OSError,),
-) -> int:
+def run(config: Config, *, copper: Copper, clock: Clock, environment: Mapping[str, str]) -> int:
     """Run one post until it is asked to stop; the process's exit code. Raises StateError, ConfigError.
 
-    ``environment``: where systemd says how to reach it. ``bus_errors``: what the pin factory's library raises
-    where a transfer fails.
+    ``environment``: where systemd says how to reach it.
     """
-    copper = _Copper(pin_factory, bus_errors)
     clock = floored(clock, BUILT, [config.written_ms])
-    ends = _Ends(clock, queue.SimpleQueue())
+    ends = Ends(clock, queue.SimpleQueue())
     damaged = None
     with closing(Notifier(environment)) as notifier, _watched(ends):
         while True:
@@ -95,9 +85,7 @@ def run(
                 damaged = error
 
 
-def _live(
-    config: Config, copper: "_Copper", ends: "_Ends", notifier: Notifier, damaged: JournalDamaged | None
-) -> int:
+def _live(config: Config, copper: Copper, ends: "Ends", notifier: Notifier, damaged: JournalDamaged | None) -> int:
     """One life of the post: from opening its journal to the end, or until that is ``damaged``."""
     clock, inbox = ends
     bootid = boot_id()
@@ -112,10 +100,10 @@ def _live(
             None if damaged is None else str(damaged),
         )
         stack.callback(record.close)
-        clock.rise(latest_passed_ms(BUILT, _passed_ms(record, clock)))
+        clock.rise(latest_passed_ms(BUILT, passed_ms(record, clock)))
         roster = load_roster(config.roster.file, config.post.state_dir, record.site_key, config.timezone)
         seats, unusable = _seats(config, roster.roster, record.journal.snapshots())
-        panel = _panel(config, copper.factory, ends, workers, stack)
+        panel = _Panels(_panel(config, copper, ends, workers, stack))
         post = Post(
             inbox=inbox,
             clock=clock,
@@ -135,7 +123,8 @@ def _live(
             inbox.put(CommitFailed(clock.now(), str(damaged), damaged.unrecorded, 0))
         for reading in heard:
             inbox.put(reading)
-        _inputs(config, copper, ends, workers, stack)
+        inputs(config, copper, ends, workers, stack)
+        panel.at.update(readers(config, copper, ends, workers, stack))
         return post.run()
 
 
@@ -146,7 +135,7 @@ def _still_heard(inbox: Inbox) -> list[Reading]:
     return [reading for reading in waiting if isinstance(reading, kept)]
 
 
-def _passed_ms(record: Record, clock: Clock) -> Iterator[int]:
+def passed_ms(record: Record, clock: Clock) -> Iterator[int]:
     """The newest event was recorded; what has passed since is known within the same boot."""
     if (newest := record.newest) is not None:
         since_ms = clock.now().uptime_ms - uptime_ms_of(newest.uptime) if record.same_boot else 0
@@ -185,9 +174,17 @@ def _seats(config: Config, roster: Roster, snapshots: dict[str, str]) -> tuple[l
         TimekeepingRule(),
         PowerRule(_ms_or_none(None if config.ups is None else config.ups.stop_after)),
         CheckinRule(roster, _ms(config.checkin.repeat_after)),
-        DoorsRule(doors),
+        DoorsRule(doors, [tamper.name for tamper in config.tamper]),
         OrdersRule(),
         RemovedRule(),
+        SelftestRule(
+            readers=[reader.name for reader in config.reader],
+            inputs=[what.name for what in _switched(config) if not isinstance(what, MainsLine)],
+            others=[JOURNAL, "vitals", "contacts", *([] if config.indicator is None else ["indicator"])],
+            times=config.selftest.at,
+            zone=config.timezone,
+            lights=config.indicator is not None,
+        ),
     )
     seats, unusable = [], []
     for rule in rules:
@@ -230,74 +227,102 @@ def access(config: Config, suffix: str = "") -> Access:
     )
 
 
-class _Ends(NamedTuple):
+class Ends(NamedTuple):
     """What every worker gets."""
 
     clock: FlooredClock
     inbox: Inbox
 
 
-class _Copper(NamedTuple):
-    factory: Factory
-    bus_errors: BusErrors
+class _Panels:
+    """The post's lights and buzzer, and those of the reader where a badge was held. ``at``: these by reader."""
+
+    def __init__(self, panel: Panel) -> None:
+        self._panel = panel
+        self.at: dict[str, Answering] = {}
+
+    def show(self, answer: Answer, reader: str | None = None) -> None:
+        """At both."""
+        self._panel.show(answer, reader)
+        if reader is not None and reader in self.at:
+            self.at[reader].show(answer)
+
+    def line(self, up: bool) -> None:
+        """At the post's own."""
+        self._panel.line(up)
 
 
 class _NoPanel:
     """A post without lights."""
 
-    def show(self, answer: Answer) -> None:
+    def show(self, answer: Answer, reader: str | None = None) -> None:
         """Nothing to show it with."""
 
     def line(self, up: bool) -> None:
         """Nothing to show it with."""
 
 
-def _panel(config: Config, factory: Factory, ends: _Ends, workers: Workers, stack: ExitStack) -> Panel:
+def _panel(config: Config, copper: Copper, ends: Ends, workers: Workers, stack: ExitStack) -> Panel:
     if config.indicator is None:
         return _NoPanel()
-    pins = config.indicator
-    with _pins_named("indicator"):
-        indicator = Indicator(pins.green, pins.red, pins.buzzer, factory, *ends)
+    wired = config.indicator
+    with pins_named("indicator", copper):
+        indicator = Indicator(
+            wired.green,
+            wired.red,
+            wired.buzzer,
+            copper.factory,
+            *ends,
+            lit_by_low=wired.lit_by == "low",
+            sound=sound(wired, config.timezone),
+        )
     _begin(indicator, workers, stack)
     return indicator
 
 
-def _inputs(config: Config, copper: _Copper, ends: _Ends, workers: Workers, stack: ExitStack) -> None:
-    with _pins_named("door, button and UPS"):
+def sound(wired: IndicatorSection, timezone: ZoneInfo) -> Sound:
+    """What buzzer there is."""
+    return Sound(
+        tone_hz=wired.tone_hz if wired.buzzer_kind == "passive" else None,
+        by_low=wired.buzzer_by == "low",
+        loudness=Loudness(wired.volume, wired.night_volume, wired.night, timezone),
+    )
+
+
+def inputs(config: Config, copper: Copper, ends: Ends, workers: Workers, stack: ExitStack) -> None:
+    """Start to look at every contact, and at the machine. Raises StateError."""
+    with pins_named("door, button, tamper and UPS", copper):
         contacts = Contacts(_switched(config), copper.factory, *ends)
     _begin(contacts, workers, stack)
     _begin(VitalsWorker(config.post.state_dir, *ends), workers, stack)
-    for section in config.reader:
-        _reader(section, copper, ends, workers, stack)
 
 
 def _switched(config: Config) -> list[Input]:
     """Every contact to ground."""
+    contacts: tuple[ContactSection, ...] = (*config.door, *config.tamper)
     return [
-        *(DoorContact(door.name, door.pin, open_when_low=door.normally == "open") for door in config.door),
+        *(DoorContact(each.name, each.pin, open_when_low=each.normally == "open") for each in contacts),
         *(Button(button.name, button.pin) for button in config.button),
         *([] if config.ups is None else [MainsLine(config.ups.pin, on_when_low=config.ups.mains_when == "low")]),
     ]
 
 
-def _reader(section: ReaderSection, copper: _Copper, ends: _Ends, workers: Workers, stack: ExitStack) -> None:
-    """Start one reader; one whose bus cannot be opened is blind, and the rest of the post goes on."""
-    where = f"SPI 0.{section.chip_select}"
-    try:
-        spi = copper.factory.spi(port=0, device=section.chip_select)
-        spi.rate = SPI_RATE_HZ
-    except (*copper.bus_errors, GPIOZeroError) as error:
-        why = f"{where} cannot be opened ({error}): turn it on with dtparam=spi=on, and start again"
-        ends.inbox.put(PartBlind(ends.clock.now(), f"reader {section.name}", why))
-        return
-    reset = None
-    if section.reset_pin is not None:
-        with _pins_named(f"reader {section.name}"):
-            line = DigitalOutputDevice(section.reset_pin, initial_value=True, pin_factory=copper.factory)
-        stack.callback(line.close)
-        reset = partial(pulse, line)
-    reader = ReaderWorker(section.name, Rc522(spi, where, reset), *ends, bus_errors=copper.bus_errors)
-    _begin(reader, workers, stack)
+def readers(config: Config, copper: Copper, ends: Ends, workers: Workers, stack: ExitStack) -> dict[str, Answering]:
+    """Start every reader; those that can answer an officer themselves, by name. Raises StateError."""
+    answering: dict[str, Answering] = {}
+    bench = Bench(copper, ends.clock, config.post.state_dir, stack)
+    for section in config.reader:
+        driver: Driver = reader_driver(section.driver)
+        with pins_named(f"reader {section.name}", copper):
+            reader = driver.open(section, bench)
+        _begin(
+            ReaderWorker(section.name, reader, *ends, bus_errors=(*copper.bus_errors, GPIOZeroError)),
+            workers,
+            stack,
+        )
+        if isinstance(reader, Answering):
+            answering[section.name] = reader
+    return answering
 
 
 class _Part(Protocol):
@@ -318,20 +343,36 @@ def _begin(part: _Part, workers: Workers, stack: ExitStack) -> None:
 
 
 @contextmanager
-def _pins_named(whose: str) -> Iterator[None]:
+def pins_named(whose: str, copper: Copper) -> Iterator[None]:
+    """Raises StateError for pins that cannot be used."""
     try:
         yield
-    except GPIOZeroError as error:
-        raise StateError(f"the {whose} pins cannot be used ({error}); is another program holding them?") from error
+    except (*copper.bus_errors, GPIOZeroError) as error:
+        why = str(error) or type(error).__name__
+        raise StateError(f"the {whose} pins cannot be used ({why}); is another program holding them?") from error
 
 
 @contextmanager
-def _watched(ends: _Ends) -> Iterator[None]:
+def _watched(ends: Ends) -> Iterator[None]:
     """Signals ask the loop to stop; a thread that dies of an exception ends the process, never only itself."""
     clock, inbox = ends
 
     def stop(number: int, _frame: object) -> None:
         inbox.put(StopRequested(clock.now(), signal.Signals(number).name))
+
+    handlers = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with crashes_told(ends):
+            yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def crashes_told(ends: Ends) -> Iterator[None]:
+    """A thread that dies of an exception is a reading."""
+    clock, inbox = ends
 
     def crashed(args: threading.ExceptHookArgs) -> None:
         name = args.thread.name if args.thread is not None else "a thread"
@@ -339,14 +380,11 @@ def _watched(ends: _Ends) -> Iterator[None]:
         inbox.put(Crashed(clock.now(), name, f"{args.exc_type.__name__}: {args.exc_value}"))
 
     hook = threading.excepthook
-    handlers = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     threading.excepthook = crashed
     try:
         yield
     finally:
         threading.excepthook = hook
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
 
 
 def _ms(duration: timedelta) -> int:

@@ -17,16 +17,17 @@ _EPILOG = """exit codes:
 """
 _DO_EPILOG = """commands:
   tap UIDHEX [READER]         hold a card before a reader; answers with what the officer sees and hears
+  lay, take UIDHEX [READER]   leave a card at a reader, so that several lie there at once; take it away again
   press BUTTON                press a button; answers the same way
-  open DOOR, close DOOR       move a door; its contact bounces
+  open DOOR, close DOOR       move a door or lid; its contact bounces
   mains on|off                the UPS's line says whether there are mains
   lights                      what is lit now, and the last answer
   help                        the commands in one line
 
 faults:
-  reader READER freeze        the reader's chip stops answering
-  reader READER block         the reader's bus blocks: no transfer comes to an end
-  reader READER thaw          the end of both
+  reader READER FAULT         a reader fails, or is mended; docs/readers.md has each one's words
+  input INPUT hums|quiet      the line of a door, lid or button picks up the mains, or is quiet again
+  button BUTTON stuck|free    a button stays pressed, or is let go
   edges lost|back             the thread that tells the inputs' edges dies, while their levels are still read
                               right; only a new start brings the edges back, or "edges back" for a trial
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from time import CLOCK_BOOTTIME, clock_gettime
 from typing import TypeVar
 
-from device.config import Config
+from device.config import Config, ContactSection
+from device.hardware.readers.driver import Copper
 from simulator.contacts import Switch
 from simulator.errors import CommandError
-from simulator.factory import Change, SimFactory, chip_select
+from simulator.factory import Change, SimFactory
+from simulator.far_ends import FarEnd, Site, far_end
 from simulator.officer import BUZZER, LOOKS, OUTPUTS, Officer, Seen
-from simulator.rc522 import Rc522
 
 START_WITHIN_S = 15.0
 PATIENCE_S = 3.0
@@ -46,18 +47,22 @@ class Board:
     ) -> None:
         """``log``: where changes of outputs are written. ``seed``: of the contacts' bounces. Raises OSError."""
         self._outputs = _outputs(config)
-        names = self._outputs | {
-            reader.reset_pin: f"reset-{reader.name}" for reader in config.reader if reader.reset_pin
+        names = {
+            pin: f"{use.removesuffix('_pin')}-{reader.name}"
+            for reader in config.reader
+            for pin, use in reader.pins()
         }
-        self.factory = SimFactory(names, log)
-        self._readers = {reader.name: Rc522() for reader in config.reader}
-        self._resets = {
-            reader.reset_pin: self._readers[reader.name] for reader in config.reader if reader.reset_pin is not None
-        }
-        for reader in config.reader:
-            self.factory.connect(reader.chip_select, self._readers[reader.name])
+        self.factory = SimFactory(self._outputs | names, log)
+        self._by_low = _by_low(config)
+        for pin in self._by_low:
+            self.factory.hold(pin, True)  # what is switched on by a low pin has a pull-up of its own
+        site = Site(self.factory, state_dir=config.post.state_dir)
+        self.copper = Copper(self.factory, open_input=site.open_input)
+        self._readers = {reader.name: far_end(reader, site) for reader in config.reader}
+        contacts: tuple[ContactSection, ...] = (*config.door, *config.tamper)
         self._doors = {
-            door.name: (door, self._switch(door.pin, door.normally == "closed", seed)) for door in config.door
+            contact.name: (contact, self._switch(contact.pin, contact.normally == "closed", seed))
+            for contact in contacts
         }
         self._buttons = {button.name: self._switch(button.pin, False, seed) for button in config.button}
         self._ups = config.ups
@@ -66,10 +71,9 @@ class Board:
         self._officer = Officer(has_buzzer=BUZZER in self._outputs.values())
         self._patience_s = patience_s
         self._inputs: set[int | str] = {
-            *(door.pin for door in config.door),
+            *(contact.pin for contact in contacts),
             *(button.pin for button in config.button),
             *([] if config.ups is None else [config.ups.pin]),
-            *(chip_select(reader.chip_select) for reader in config.reader),
         }
         self._sees = threading.Condition()
         self._hands = threading.Lock()
@@ -78,7 +82,8 @@ class Board:
 
     def wait_ready(self) -> None:
         """Until the device program looks after every input. Raises CommandError if it does not."""
-        if not self.factory.wait_taken(self._inputs, START_WITHIN_S):
+        ready = self.factory.wait_taken(self._inputs, START_WITHIN_S)
+        if not (ready and all(reader.wait_ready(START_WITHIN_S) for reader in self._readers.values())):
             raise CommandError(f"the post has not taken its pins within {START_WITHIN_S:g} s; see what it says")
 
     def tap(self, uid: bytes, reader: str | None = None) -> Response:
@@ -99,6 +104,14 @@ class Board:
                 return Response(None, f"not read within {self._patience_s:g} s")
             return self._answer(placed_s)
 
+    def lay(self, uid: bytes, reader: str | None = None) -> None:
+        """Leave a card at a reader, beside those that lie there. Raises CommandError."""
+        self._reader(reader)[1].place(uid)
+
+    def take(self, uid: bytes, reader: str | None = None) -> None:
+        """Take it away again. Raises CommandError."""
+        self._reader(reader)[1].remove(uid)
+
     def press(self, button: str) -> Response:
         """Press a button and let it go; the answer that follows. Raises CommandError."""
         switch = _known(self._buttons, button, "button")
@@ -110,14 +123,23 @@ class Board:
             return self._answer(pressed_s)
 
     def open_door(self, door: str) -> None:
-        """Open a door; returns once its contact rests. Raises CommandError."""
+        """Open a door or lid; returns once its contact rests. Raises CommandError."""
         section, switch = _known(self._doors, door, "door")
         switch.move(section.normally == "open")
 
     def close_door(self, door: str) -> None:
-        """Shut a door; returns once its contact rests. Raises CommandError."""
+        """Shut a door or lid; returns once its contact rests. Raises CommandError."""
         section, switch = _known(self._doors, door, "door")
         switch.move(section.normally == "closed")
+
+    def hum(self, name: str, on: bool) -> None:
+        """The line of a door, lid or button hums at 50 Hz, or is quiet again. Raises CommandError."""
+        switches = {door: switch for door, (_, switch) in self._doors.items()} | self._buttons
+        _known(switches, name, "input").hum(on)
+
+    def hold(self, button: str, down: bool) -> None:
+        """Keep a button pressed, or let it go. Raises CommandError."""
+        _known(self._buttons, button, "button").move(down)
 
     def mains(self, on: bool) -> None:
         """The UPS's line says whether there are mains. Raises CommandError."""
@@ -125,8 +147,8 @@ class Board:
             raise CommandError("no UPS in this post's configuration; write its [ups] section")
         self.factory.hold(self._ups.pin, on is (self._ups.mains_when == "high"))
 
-    def reader(self, name: str) -> Rc522:
-        """A reader's chip, for faults of other kinds. Raises CommandError."""
+    def reader(self, name: str) -> FarEnd:
+        """A reader, for its faults. Raises CommandError."""
         return self._reader(name)[1]
 
     def lights(self) -> str:
@@ -145,25 +167,28 @@ class Board:
 
     def close(self) -> None:
         """Free the pins and close the log; stop the device program first."""
+        for reader in self._readers.values():
+            reader.close()
+        for switch in (*(switch for _, switch in self._doors.values()), *self._buttons.values()):
+            switch.hum(False)
         self.factory.close()
 
     def _switch(self, pin: int, closed: bool, seed: int) -> Switch:
         return Switch(lambda level: self.factory.hold(pin, level), closed, f"{seed}/{pin}")
 
-    def _reader(self, name: str | None) -> tuple[str, Rc522]:
+    def _reader(self, name: str | None) -> tuple[str, FarEnd]:
         if name is None:
             name = next(iter(self._readers), "")
         return name, _known(self._readers, name, "reader")
 
     def _changed(self, change: Change) -> None:
-        """An output changed: the officer sees it, or a chip feels its reset line."""
+        """An output changed: the officer sees it."""
         output = self._outputs.get(change.pin)
         if output is not None:
             with self._sees:
-                self._officer.feed(change.at_s, output, change.level)
+                on = change.tone_hz > 0 or change.level != (change.pin in self._by_low)
+                self._officer.feed(change.at_s, output, on)
                 self._sees.notify_all()
-        elif change.pin in self._resets and not change.level:
-            self._resets[change.pin].reset()
 
     def _answer(self, since_s: float) -> Response:
         """The first answer whose light rose after ``since_s``."""
@@ -185,6 +210,15 @@ def _outputs(config: Config) -> dict[int, str]:
         return {}
     pins = {output: getattr(config.indicator, output) for output in OUTPUTS}
     return {pin: output for output, pin in pins.items() if pin is not None}
+
+
+def _by_low(config: Config) -> set[int]:
+    """The pins of what a low level switches on."""
+    wired = config.indicator
+    if wired is None:
+        return set()
+    lights = {wired.green, wired.red} if wired.lit_by == "low" else set()
+    return lights | ({wired.buzzer} if wired.buzzer is not None and wired.buzzer_by == "low" else set())
 
 
 def _known(things: Mapping[str, _T], name: str, kind: str) -> _T:

@@ -9,6 +9,7 @@ SHORTEST_S, LONGEST_S = 0.001, 0.030
 REST_S = 0.06
 """No hand moves a door or button back sooner; the device's debounce wants 40 ms."""
 _MOST_BOUNCES = 8
+_HALF_WAVE_S = 0.01
 _APART_S = (0.0001, 0.0005)  # how long a contact springs back at a time
 
 
@@ -22,7 +23,27 @@ class Switch:
         self._lock = threading.Lock()
         self._closed = closed
         self._rests_s = 0.0
+        self._hum: threading.Thread | None = None
+        self._quiet = threading.Event()
         hold(not closed)
+
+    def hum(self, on: bool) -> None:
+        """Its line picks up the mains, or is quiet again: an edge every 10 ms (IEC 60038: 50 Hz)."""
+        if self._hum is not None:
+            self._quiet.set()
+            self._hum.join()
+            self._hum = None
+        if on:
+            self._quiet.clear()
+            self._hum = threading.Thread(target=self._swing, name="hum", daemon=True)
+            self._hum.start()
+
+    def _swing(self) -> None:
+        level = self._closed
+        while not self._quiet.wait(_HALF_WAVE_S):
+            self._hold(level)
+            level = not level
+        self._hold(not self._closed)
 
     @property
     def closed(self) -> bool:

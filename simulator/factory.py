@@ -22,11 +22,12 @@ def chip_select(device: int) -> str:
 
 
 class Change(NamedTuple):
-    """An output changed: seconds of CLOCK_BOOTTIME, BCM number, level."""
+    """An output changed: seconds of CLOCK_BOOTTIME, BCM number, level. ``tone_hz``: it swings, for a buzzer."""
 
     at_s: float
     pin: int
     level: bool
+    tone_hz: int = 0
 
 
 class SimPin(MockPin):  # type: ignore[misc]
@@ -36,6 +37,8 @@ class SimPin(MockPin):  # type: ignore[misc]
         """An input with nothing connected."""
         self._held: bool | None = None
         self._state: bool
+        self._frequency: float | None = None
+        self._tone_hz = 0
         super().__init__(factory, info)
 
     @property
@@ -66,10 +69,30 @@ class SimPin(MockPin):  # type: ignore[misc]
     def _set_function(self, value: str) -> None:
         with self._when_changed_lock:
             if value == "input" and self._function == "output":
-                self._change_state(False)  # nothing drives the light any more
+                self._change_state(bool(self._held))  # nothing drives the light any more
             super()._set_function(value)
             if value == "input" and self._held is not None:
                 self._settle(self._held)
+
+    def _get_frequency(self) -> float | None:
+        return self._frequency
+
+    def _set_frequency(self, value: float | None) -> None:
+        """Software-timed PWM as lgpio has it: it begins with a duty cycle of 0."""
+        self._frequency = value
+        self._swing(0)
+
+    def _set_state(self, value: float) -> None:
+        if self._frequency is None:
+            super()._set_state(value)
+        else:
+            self._swing(value)
+
+    def _swing(self, duty: float) -> None:
+        tone_hz = round(self._frequency) if self._frequency and 0 < duty < 1 else 0
+        if tone_hz != self._tone_hz:
+            self._tone_hz = tone_hz
+            self._factory.changed(self._number, bool(self._state), tone_hz)
 
     def _enable_event_detect(self) -> None:
         self._factory.taken(self._number)
@@ -148,13 +171,14 @@ class SimFactory(MockFactory):  # type: ignore[misc]
         with self._takes:
             return self._takes.wait_for(lambda: inputs <= self._taken, timeout_s)
 
-    def changed(self, pin: int, level: bool) -> None:
+    def changed(self, pin: int, level: bool, tone_hz: int = 0) -> None:
         """An output pin says that it changed."""
         with self._lock:
-            change = Change(clock_gettime(CLOCK_BOOTTIME), pin, level)
+            change = Change(clock_gettime(CLOCK_BOOTTIME), pin, level, tone_hz)
             self.changes.append(change)
             if self._log:
-                self._log.write(f"{change.at_s:.6f} GPIO{pin} {self._names.get(pin, '-')} {level:d}\n")
+                said = f"{tone_hz}Hz" if tone_hz else f"{level:d}"
+                self._log.write(f"{change.at_s:.6f} GPIO{pin} {self._names.get(pin, '-')} {said}\n")
             for listener in self._listeners:
                 listener(change)
 

@@ -17,6 +17,7 @@ class Sign(StrEnum):
     REPEATED = "repeated"
     REFUSED = "refused"
     NOT_RECORDED = "not recorded"
+    SELFTEST = "self-test"
     NO_LINE = "no line"
     GREEN = "green"
     RED = "red"
@@ -27,6 +28,7 @@ LOOKS = {
     Sign.REPEATED: "green, two short beeps",
     Sign.REFUSED: "red, one long beep",
     Sign.NOT_RECORDED: "red, eight quick beeps",
+    Sign.SELFTEST: "green, then red, one short beep each",
     Sign.NO_LINE: "a red flash",
     Sign.GREEN: "this post has no buzzer to say more",
     Sign.RED: "this post has no buzzer to say more",
@@ -53,11 +55,14 @@ class Officer:
     | green | off    | repeated                                                         |
     | red   | on     | refused                                                          |
     | red   | off    | not recorded, once it beeps; the no-line flash, once it is dark  |
+
+    A self-test looks like an accepted tap until red rises beside its green.
     """
 
     has_buzzer: bool = True
     last: Seen | None = None
     lit: dict[str, bool] = field(default_factory=lambda: dict.fromkeys(OUTPUTS, False))
+    _green_since_s: float = 0.0
     _red_since_s: float | None = None
 
     def feed(self, at_s: float, output: str, level: bool) -> Seen | None:
@@ -73,8 +78,11 @@ class Officer:
 
     def _seen(self, at_s: float, output: str, level: bool) -> Seen | None:
         if output == GREEN and level:
+            self._green_since_s = at_s
             return Seen(self._green(), at_s)
         if output == RED and level:
+            if self.lit[GREEN]:
+                return Seen(Sign.SELFTEST, self._green_since_s)
             if self.lit[BUZZER]:
                 return Seen(Sign.REFUSED, at_s)
             self._red_since_s = at_s

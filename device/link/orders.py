@@ -36,7 +36,11 @@ class ReplayOrder(Order):
         return self
 
 
-ORDERS: dict[str, type[Order]] = {"replay": ReplayOrder}
+class SelftestOrder(Order):
+    """``order/selftest``: say in an event how every part stands, and play the lights."""
+
+
+ORDERS: dict[str, type[Order]] = {"replay": ReplayOrder, "selftest": SelftestOrder}
 """Every order this firmware obeys, by its topic's last level."""
 
 

@@ -4,12 +4,12 @@ import fcntl
 import os
 import sqlite3
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from device.errors import JournalDamaged, NotReadable, StateError
+from device.errors import InUse, JournalDamaged, NotReadable, StateError
 from device.events import ChainBegan, Draft, Envelope, Jwk, Lost, Position
 from device.readings import Trouble
 from device.record.chain import Chain, Head, read
@@ -50,13 +50,13 @@ class Record:
 def open_record(
     state_dir: Path, source: str, bootid: str, most_bytes: int | None = None, found_damaged: str | None = None
 ) -> Record:
-    """Open a post's state folder, setting damaged files aside. Raises StateError.
+    """Open a post's state folder, setting damaged files aside. Raises StateError, InUse.
 
     ``most_bytes``: the journal's limit. ``found_damaged``: what was found wrong with the journal while it was in
     use, which need not show in its newest rows.
     """
     with ExitStack() as undo:
-        lock = _lock(state_dir)
+        lock = lock_folder(state_dir)
         undo.callback(os.close, lock)
         try:
             finish_replacing(state_dir / JOURNAL)
@@ -87,7 +87,7 @@ def open_record(
         key=key.key,
         site_key=site.key,
         newest=None if last is None else last.envelope,
-        same_boot=last is not None and last.envelope.bootid == bootid,
+        same_boot=last is not None and last.bootid == bootid,
         troubles=tuple((what, why) for what, why in found if why is not None),
         lock=lock,
     )
@@ -116,12 +116,18 @@ def _gone(file: Path, made: bool, last: "_Last | None") -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class _Last:
+    """The newest event. ``bootid``: the boot in which the post last ran, which the rules' snapshots are of."""
+
     envelope: Envelope
     head: Head
+    bootid: str | None
 
 
-def _lock(state_dir: Path) -> int:
-    """Two processes on one state folder would fork the chain."""
+def lock_folder(state_dir: Path) -> int:
+    """Two processes on one state folder would fork the chain: a descriptor, closed to let others in.
+
+    Raises StateError, InUse.
+    """
     try:
         new = [folder for folder in (state_dir, *state_dir.parents) if not folder.exists()]
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -135,7 +141,7 @@ def _lock(state_dir: Path) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(descriptor)
-        raise StateError(f"{state_dir}: another guardpost is running on it; stop that one first") from None
+        raise InUse(f"{state_dir}: another guardpost is running on it; stop that one first") from None
     return descriptor
 
 
@@ -189,10 +195,20 @@ def _looked_over(journal: Journal) -> _Last | None:
     places.check_beside()
     after = max(newest - VERIFIED_AT_OPEN, oldest - 1)
     rows = places.in_order(journal.rows(after, VERIFIED_AT_OPEN), after)
-    last = None
-    for row, head in verified(rows, keys):
-        last = _Last(read(row.event), head)
-    return last
+    found = [(read(row.event), head) for row, head in verified(rows, keys)]
+    return _Last(*found[-1], _ran_in([envelope for envelope, _ in found])) if found else None
+
+
+def _ran_in(envelopes: Sequence[Envelope]) -> str | None:
+    """The boot in which the post last ran: a self-test by hand, and what it had to begin with, are not its own."""
+    by_hand = False
+    for envelope in reversed(envelopes):
+        change, why = envelope.data.get("change"), envelope.data.get("why")
+        if change == "selftest" and why == "check":
+            by_hand = True
+        elif not (by_hand and change in ("chain", "lost", "refused")):
+            return envelope.bootid
+    return None
 
 
 def _began(last: _Last | None, key: Kept[SigningKey], journal: Journal, journal_damaged: bool) -> Iterator[Draft]:

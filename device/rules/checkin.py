@@ -75,7 +75,8 @@ class CheckinRule:
         )
         kept = dict(sorted(recent.items(), key=lambda item: item[1])[-_REMEMBERED:])
         draft = Draft(subject=read.reader, data=data)
-        return Step(CheckinState(accepted_ms=kept), (draft,), (Show(_ANSWERS.get(verdict, Answer.REFUSED)),))
+        shown = Show(_ANSWERS.get(verdict, Answer.REFUSED), read.reader)
+        return Step(CheckinState(accepted_ms=kept), (draft,), (shown,))
 
 
 _ANSWERS = {"accepted": Answer.ACCEPTED, "repeated": Answer.REPEATED}

@@ -20,6 +20,7 @@ from device.events import (
 from device.readings import (
     CommitFailed,
     Crashed,
+    Garbled,
     Instant,
     PartBlind,
     PartSighted,
@@ -71,6 +72,9 @@ class HealthRule:
             case RosterLoaded(sha256=sha256, officers=officers) if sha256 != state.roster:
                 loaded = RosterInForce(sha256=sha256, officers=officers)
                 return _say(state.model_copy(update={"roster": sha256}), loaded)
+            case Garbled(part=part, why=why, count=count):
+                told = why if count == 1 else f"{why} ({count} times since this was last told)"
+                return _say(state, Unusable(what=part, why=told))
             case Refused(what=what, why=why):
                 return _say(state, Unusable(what=what.value, why=why))
             case _:

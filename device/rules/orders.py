@@ -6,9 +6,9 @@ from typing import Any
 from pydantic import Field
 
 from device.effects import Effect, Replay, Reply
-from device.events import Draft, OrderTaken
+from device.events import Draft, OrderTaken, SelfTested
 from device.readings import Asked, Instant, Misasked, Replayed, ReplayRange, Started
-from device.rules.rule import Cause, Due, State, Step
+from device.rules.rule import Cause, Due, Numbered, State, Step
 
 LONGEST_AHEAD_MS = 24 * 3600 * 1000
 REMEMBERED = 256
@@ -56,6 +56,8 @@ class OrdersRule:
                 return _refuse(_refilled(state, now), name, order_id, why, now)
             case Replayed(id=order_id, reply=reply) if order_id in state.known:
                 return _answered(state, order_id, dict(reply))
+            case Numbered(id=event, draft=Draft(data=SelfTested(order=str(order_id), passed=passed))):
+                return _answered(state, order_id, {"ok": True, "passed": passed, "event": event})
             case Due() if state.flood_ms is not None and now.uptime_ms >= state.flood_ms + FLOOD_TOLD_EVERY_MS:
                 return _flood(state)
             case Started(same_boot=same_boot):

@@ -14,13 +14,14 @@ from device.events import StaffId, Verdict
 from device.problems import problem
 from device.readings import Instant
 
-_UID_DIGITS = (8, 14, 20)
+_DIGITS = (6, 8, 10, 14, 20)
+"""4, 7 and 10 bytes are a card's UID; 3 and 5 what some readers make of one, or of a number of their own."""
 
 
 def _badge(value: str) -> str:
     # No message names a number: it is logged, and sent to every subscriber in a "refused" event.
-    if len(value) not in _UID_DIGITS or any(c not in "0123456789ABCDEF" for c in value):
-        raise problem("no badge number; write 8, 14 or 20 upper-case hex digits, no separators")
+    if len(value) not in _DIGITS or any(c not in "0123456789ABCDEF" for c in value):
+        raise problem("no badge number; write 6, 8, 10, 14 or 20 upper-case hex digits, no separators")
     return value
 
 

@@ -3,7 +3,7 @@
 import random
 import re
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import time, timedelta
 from pathlib import Path
 from typing import get_args
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel
 import device
 from device.config import Config, Section, load, parse
 from device.errors import ConfigError
+from device.hardware.readers.rc522 import Rc522Section
 from device.link.redial import Redial
 from device.readings import Disconnected, Instant
 
@@ -20,6 +21,8 @@ POST = '[post]\nsite = "jember"\nname = "kpu-gate"\n'
 LINK = '[link]\nbrokers = ["mqtts://broker.example:8883"]\n'
 READER = '[[reader]]\nname = "gate"\ndriver = "rc522"\n'
 DOOR = '[[door]]\nname = "front"\npin = 17\n'
+TAMPER = '[[tamper]]\nname = "lid"\npin = 23\n'
+INDICATOR = "[indicator]\ngreen = 5\nred = 6\nbuzzer = 13\n"
 BUTTON = '[[button]]\nname = "checkin"\npin = 22\ndoes = "checkin"\n'
 
 
@@ -48,6 +51,7 @@ def test_the_example_file_loads_and_says_what_it_promises() -> None:
     assert config.source == "/guardpost/jember/kpu-gate"
     assert str(config.timezone) == "Asia/Jakarta"
     assert [str(broker) for broker in config.link.brokers] == ["mqtts://broker.example:8883"]
+    assert isinstance(config.reader[0], Rc522Section)
     assert config.reader[0].reset_pin == 25
     assert config.door[0].forced_without_checkin == timedelta(seconds=30)
     assert config.indicator is not None
@@ -65,6 +69,18 @@ def test_post_and_link_are_enough_and_the_example_names_every_default_rightly(tm
     assert (config.reader, config.door, config.button, config.indicator) == ((), (), (), None)
     door = loaded(tmp_path, POST + LINK + DOOR).door[0]
     assert (door.normally, door.held_after, door.forced_without_checkin) == ("closed", timedelta(minutes=1), None)
+
+
+def test_a_lid_and_an_indicator_with_all_its_keys(tmp_path: Path) -> None:
+    keys = 'buzzer_kind = "passive"\nlit_by = "low"\nbuzzer_by = "low"\ntone_hz = 2700\nnight = "21:30-05:00"\n'
+    config = loaded(tmp_path, POST + LINK + TAMPER + INDICATOR + keys)
+    assert (config.tamper[0].name, config.tamper[0].pin, config.tamper[0].normally) == ("lid", 23, "closed")
+    assert config.indicator is not None
+    assert config.indicator.night == (time(21, 30), time(5))
+    assert (config.indicator.tone_hz, config.indicator.volume, config.indicator.night_volume) == (2_700, 100, 30)
+    plain = loaded(tmp_path, POST + LINK + INDICATOR).indicator
+    example = load(Path(device.__file__).parent / "post.example.toml").indicator
+    assert plain == example
 
 
 def test_relative_paths_start_at_the_file_s_folder(tmp_path: Path) -> None:
@@ -126,6 +142,7 @@ PIN_MEND = "must be a whole number without quotes"
 NAME_MEND = "write a-z, 0-9 and -, at most 32 characters"
 DURATION_MEND = 'is no duration; write a number and a unit in quotes, like "90s", "5m" or "1h"'
 BROKER_MEND = "is no broker address; write mqtts://host:8883, or mqtt://127.0.0.1:1883 for a broker on this machine"
+HOURS_MEND = 'are no hours; write from and until, local time, in quotes, like "22:00-06:00"'
 SERVER_MEND = 'is no time server; write its address, like "192.168.1.1"'
 ZONE_MEND = 'is no time zone; write an IANA name like "Asia/Jakarta"'
 PLACES = "since it becomes an event's subject"
@@ -200,7 +217,7 @@ MISTAKES = {
     ),
     "a driver we do not have": (
         POST + LINK + READER.replace("rc522", "rc523"),
-        "reader[0].driver: 'rc523' cannot be used; it must be 'rc522'",
+        "reader[0]: driver 'rc523' is not known; there are hid, osdp, pn532, rc522, wiegand",
     ),
     "a chip select that is none": (
         POST + LINK + READER + "chip_select = 2\n",
@@ -290,6 +307,49 @@ MISTAKES = {
             '["192.168.1.1"]': "['192.168.1.1']",
         }.items()
     },
+    **{
+        f"night {bad}": (POST + LINK + INDICATOR + f"night = {bad}\n", f"indicator.night: {told} {HOURS_MEND}")
+        for bad, told in {
+            '"22:00"': "'22:00'",
+            '"22-06"': "'22-06'",
+            '"24:00-06:00"': "'24:00-06:00'",
+            '"22:00-06:60"': "'22:00-06:60'",
+            '"22:00-22:00"': "'22:00-22:00'",
+            '"22:00 - 06:00"': "'22:00 - 06:00'",
+            '"10pm-6am"': "'10pm-6am'",
+            '""': "''",
+            "22": "22",
+            "22:00:00": "datetime.time(22, 0)",
+        }.items()
+    },
+    "a tone for a buzzer that has its own": (
+        POST + LINK + INDICATOR + "tone_hz = 2000\n",
+        'indicator: an active buzzer has a tone of its own; drop tone_hz, or write buzzer_kind = "passive"',
+    ),
+    "a tone beyond what can be played": (
+        POST + LINK + INDICATOR + 'buzzer_kind = "passive"\ntone_hz = 20000\n',
+        "indicator.tone_hz: 20000 cannot be used; it must be less than or equal to 10000",
+    ),
+    "a volume that nobody hears": (
+        POST + LINK + INDICATOR + "night_volume = 0\n",
+        "indicator.night_volume: 0 cannot be used; it must be greater than or equal to 10",
+    ),
+    "a buzzer that is neither": (
+        POST + LINK + INDICATOR + 'buzzer_kind = "loud"\n',
+        "indicator.buzzer_kind: 'loud' cannot be used; it must be 'active' or 'passive'",
+    ),
+    "lights lit by neither level": (
+        POST + LINK + INDICATOR + 'lit_by = "on"\n',
+        "indicator.lit_by: 'on' cannot be used; it must be 'high' or 'low'",
+    ),
+    "a lid that is normally ajar": (
+        POST + LINK + TAMPER + 'normally = "ajar"\n',
+        "tamper[0].normally: 'ajar' cannot be used; it must be 'closed' or 'open'",
+    ),
+    "a lid that would be held": (
+        POST + LINK + TAMPER + 'held_after = "60s"\n',
+        "tamper[0].held_after: unknown key; known here: name, normally, pin",
+    ),
     "a password in an address": (
         POST + '[link]\nbrokers = ["mqtt://post:secret@broker"]\n',
         "link.brokers[0]: no user or password in an address; the user is site/name, "
@@ -299,6 +359,14 @@ MISTAKES = {
     "two inputs on one pin": (
         POST + LINK + DOOR + BUTTON.replace("22", "17"),
         "pin 17 is used by door[0].pin and by button[0].pin; give each its own pin",
+    ),
+    "a lid on a door's pin": (
+        POST + LINK + DOOR + TAMPER.replace("23", "17"),
+        "pin 17 is used by door[0].pin and by tamper[0].pin; give each its own pin",
+    ),
+    "a lid of a door's name": (
+        POST + LINK + DOOR + TAMPER.replace("lid", "front"),
+        f"name front is used by door[0] and by tamper[0]; give each its own name, {PLACES}",
     ),
     "a light on a door's pin": (
         POST + LINK + DOOR + "[indicator]\ngreen = 5\nred = 17\n",

@@ -9,7 +9,7 @@ import pytest
 from postkit import BOOT, CHAIN, SOURCE, acknowledged, at, began, new_key, tapped
 
 from device.errors import StateError
-from device.events import Door, Draft, rfc3339
+from device.events import Door, Draft, PartTest, SelfTested, rfc3339
 from device.journal_view import show, verify
 from device.record.chain import Chain, Head, event_hash
 from device.record.journal import Journal
@@ -47,6 +47,27 @@ def test_events_are_shown_in_the_posts_own_time_oldest_first(
         "       2  2026-11-24 08:15:01 WIB (unsynced clock)  checkin  gate         "
         "verdict accepted, officer officer-1, method badge",
         "       3  2026-11-24 08:15:02 WIB  door     front        change opened",
+    ]
+
+
+def test_of_a_self_test_only_what_failed_is_shown_at_length(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reader = PartTest(what="reader gate", ok=True, why="answers")
+    lights = PartTest(what="lights", ok=None, why="look and listen")
+    door = PartTest(what="input front", ok=False, why="its line hums: check its wire")
+    chain = Chain(SOURCE, BOOT, KEY, Head(CHAIN))
+    sealed = []
+    for parts in ((reader, lights), (reader, lights, door)):
+        data = SelfTested(why="shift", order=None, passed=door not in parts, parts=parts)
+        chain, tested = chain.seal(Draft(subject="post", data=data), at(0))
+        sealed.append(tested)
+    with closing(Journal.open(tmp_path / JOURNAL)) as journal:
+        journal.append(sealed, {}, acknowledged(0))
+    show(tmp_path, JAKARTA, 2, as_json=False)
+    assert [line.partition("post         ")[2] for line in capsys.readouterr().out.splitlines()] == [
+        "selftest passed (shift): 2 parts, 1 to look at",
+        "selftest FAILED (shift): 3 parts, 1 to look at, input front: its line hums: check its wire",
     ]
 
 

@@ -5,14 +5,17 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from gpiozero import DigitalInputDevice, DigitalOutputDevice
+from waiting import until
 
 from device.config import Config, parse
 from device.effects import Answer
+from device.hardware.buzzer import Sound
 from device.hardware.indicator import Indicator
 from device.hardware.readers.rc522 import Rc522
 from device.hardware.readers.reader import ReaderWorker
@@ -21,6 +24,7 @@ from simulator.board import Board
 from simulator.clock import SimClock
 from simulator.commands import Commands
 from simulator.errors import CommandError
+from simulator.far_ends.rc522 import WiredRc522
 from simulator.officer import Sign
 
 GREEN, RED, MUTE = bytes.fromhex("01020304"), bytes.fromhex("04A1B2C3D4E5F6"), bytes.fromhex("0A0B0C0D0E0F0A0B0C0D")
@@ -45,7 +49,7 @@ class Post:
         self.read: list[tuple[str, bytes]] = []
         self.indicator = Indicator(5, 6, 13, board.factory, SimClock(), self.inbox)
         self.workers = [
-            ReaderWorker(name, Rc522(board.factory.spi(device=n), name, None), SimClock(), self.inbox)
+            ReaderWorker(name, Rc522(partial(board.factory.spi, device=n), name), SimClock(), self.inbox)
             for n, name in enumerate(("gate", "yard"))
         ]
         self.thread = threading.Thread(target=self._run)
@@ -135,6 +139,20 @@ def test_a_frozen_reader_reads_nothing_until_it_thaws(board: Board, post: Post) 
         assert time.monotonic() < give_up_s
 
 
+def test_cards_that_are_laid_there_at_once_are_both_read_and_stay_until_they_are_taken(
+    board: Board, post: Post
+) -> None:
+    do = Commands(board)
+    assert do("lay 01020304 yard") == "card 01020304: lies there"
+    assert do("lay 04A1B2C3D4E5F6 yard") == "card 04A1B2C3D4E5F6: lies there"
+    until(lambda: len(post.read) == 2)
+    assert sorted(post.read) == [("yard", GREEN), ("yard", RED)]
+    assert do("take 01020304 yard") == "card 01020304: taken away"
+    assert not board.reader("yard").wait_read(GREEN, 0)
+    assert board.reader("yard").wait_read(RED, 0)
+    assert do("lay 0102 yard") == "error: no card has this number: a UID has 4, 7 or 10 bytes, not 2"
+
+
 def test_a_reader_whose_bus_blocks_reads_nothing_until_it_thaws(board: Board, post: Post) -> None:
     do = Commands(board)
     assert do("reader yard block") == "reader yard: blocked"
@@ -160,6 +178,63 @@ def test_a_ups_tells_by_its_line_whether_there_are_mains(mains_when: str, levels
     board.close()
 
 
+@pytest.mark.parametrize("by_low", [False, True])
+@pytest.mark.parametrize("kind", ["active", "passive"])
+def test_however_lights_and_buzzer_are_wired_the_officer_sees_and_hears_the_same(
+    tmp_path: Path, kind: str, by_low: bool
+) -> None:
+    level = "low" if by_low else "high"
+    wired = {"green": 5, "red": 6, "buzzer": 13, "lit_by": level, "buzzer_by": level, "buzzer_kind": kind}
+    board = Board(config(reader=[], indicator=wired), log=tmp_path / "pins.log")
+    sound = Sound(tone_hz=2_700 if kind == "passive" else None, by_low=by_low)
+    inbox: queue.SimpleQueue[Reading] = queue.SimpleQueue()
+    indicator = Indicator(5, 6, 13, board.factory, SimClock(), inbox, lit_by_low=by_low, sound=sound)
+    assert board.lights() == "green off, red off, buzzer off; no answer yet"
+    indicator.line(True)
+    indicator.start()
+    for answer in Answer:
+        indicator.show(answer)
+        until(lambda answer=answer: f"last answer: {answer}" in board.lights())  # type: ignore[misc]
+    until(lambda: "buzzer on" in board.lights())
+    indicator.stop()
+    assert board.lights().startswith("green off, red off, buzzer off; last answer: self-test")
+    sounded = [line for line in (tmp_path / "pins.log").read_text().splitlines() if line.endswith("buzzer 2700Hz")]
+    assert bool(sounded) is (kind == "passive")
+    board.close()
+
+
+def test_a_lid_is_opened_and_shut_like_a_door_and_lines_hum_and_buttons_stick() -> None:
+    sections = {
+        "tamper": [{"name": "lid", "pin": 23}],
+        "button": [{"name": "bell", "pin": 22, "does": "checkin"}],
+    }
+    board = Board(config(reader=[], **sections))
+    do = Commands(board)
+    lines = [DigitalInputDevice(pin, pull_up=True, pin_factory=board.factory) for pin in (23, 22)]
+    edges: queue.SimpleQueue[None] = queue.SimpleQueue()
+    for line in lines:
+        line.when_activated = line.when_deactivated = lambda: edges.put(None)
+    lid, bell = lines
+    assert lid.is_active  # shut: connected to ground
+    assert do("open lid") == "door lid: open"
+    assert not lid.is_active
+    assert do("close lid") == "door lid: closed"
+    assert do("button bell stuck") == "button bell: stuck"
+    assert bell.is_active
+    assert do("button bell free") == "button bell: free"
+    assert not bell.is_active
+    before = edges.qsize()
+    assert do("input lid hums") == "input lid: hums"
+    until(lambda: edges.qsize() >= before + 10)
+    assert do("input lid quiet") == "input lid: quiet"
+    assert lid.is_active
+    assert do("input gate hums") == "error: no input 'gate' in this post's configuration; there is: lid, bell"
+    do("input bell hums")
+    for line in lines:
+        line.close()
+    board.close()
+
+
 def test_a_post_without_a_ups_says_so(board: Board, post: Post) -> None:
     assert Commands(board)("mains off") == "error: no UPS in this post's configuration; write its [ups] section"
 
@@ -174,7 +249,9 @@ def test_the_edges_of_every_input_can_be_lost_and_brought_back(board: Board, pos
 def test_the_reset_line_brings_a_locked_chip_back(tmp_path: Path) -> None:
     board = Board(config(reader=[{"name": "gate", "driver": "rc522", "reset_pin": 25}]), log=tmp_path / "pins.log")
     line = DigitalOutputDevice(25, initial_value=True, pin_factory=board.factory)
-    chip = board.reader("gate")
+    gate = board.reader("gate")
+    assert isinstance(gate, WiredRc522)
+    chip = gate.chip
     chip.faults = replace(chip.faults, locked=True)
     line.off()
     assert not chip.faults.locked

@@ -8,7 +8,8 @@ from functools import partial
 
 import pytest
 
-from device.hardware.contacts import Button, Contacts, DoorContact
+from device.hardware.contacts import Contacts
+from device.hardware.switched import Button, DoorContact
 from device.readings import ButtonPressed, ContactChanged, PartSighted, Reading
 from simulator.clock import SimClock
 from simulator.contacts import LONGEST_S, SHORTEST_S, Switch

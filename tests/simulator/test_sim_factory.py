@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gpiozero import DigitalInputDevice, DigitalOutputDevice, GPIOPinInUse, SPIBadArgs
+from gpiozero import DigitalInputDevice, DigitalOutputDevice, GPIOPinInUse, PWMOutputDevice, SPIBadArgs
 
 from device.effects import Answer
 from device.hardware.indicator import Indicator
@@ -170,6 +170,28 @@ def test_two_boards_live_in_one_process(factory: SimFactory) -> None:
     for light in lights:
         light.close()
     other.close()
+
+
+def test_a_tone_is_logged_as_one_and_a_pin_that_is_held_high_outside_is_left_high(
+    factory: SimFactory, tmp_path: Path
+) -> None:
+    buzzer = PWMOutputDevice(13, frequency=2_000, pin_factory=factory)
+    buzzer.value = 0.5
+    buzzer.value = 0.1  # quieter is no other tone
+    buzzer.frequency = None
+    buzzer.off()
+    buzzer.close()
+    factory.hold(5, True)
+    light = DigitalOutputDevice(5, active_high=False, pin_factory=factory)
+    light.on()
+    light.close()
+    lines = (tmp_path / "pins.log").read_text().splitlines()
+    assert [line.split(" ", 1)[1] for line in lines] == [
+        "GPIO13 buzzer 2000Hz",
+        "GPIO13 buzzer 0",
+        "GPIO5 green 0",
+        "GPIO5 green 1",
+    ]
 
 
 def test_listeners_hear_the_indicator_in_the_order_it_writes(factory: SimFactory) -> None:

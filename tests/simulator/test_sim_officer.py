@@ -30,12 +30,22 @@ def watch(officer: Officer, moments: list[Moment]) -> list[Seen]:
     return seen
 
 
-@pytest.mark.parametrize("answer", Answer)
+TO_OFFICERS = [answer for answer in Answer if answer is not Answer.SELFTEST]
+
+
+@pytest.mark.parametrize("answer", TO_OFFICERS)
 def test_every_answer_is_recognised_when_its_light_rises(answer: Answer) -> None:
     officer = Officer()
     assert watch(officer, [*PATTERNS[answer]]) == [Seen(Sign(answer.value), 100.0)]
     assert officer.last == Seen(Sign(answer.value), 100.0)
     assert not any(officer.lit.values())
+
+
+def test_a_self_test_looks_like_an_accepted_tap_until_red_comes_too() -> None:
+    officer = Officer()
+    seen = watch(officer, [*PATTERNS[Answer.SELFTEST]])
+    assert seen == [Seen(Sign.ACCEPTED, 100.0), Seen(Sign.SELFTEST, 100.0)]
+    assert officer.last == Seen(Sign.SELFTEST, 100.0)
 
 
 def test_every_sign_has_words() -> None:
@@ -48,8 +58,8 @@ def test_the_flash_of_a_post_without_a_line_is_no_answer() -> None:
     assert officer.last is None
 
 
-@pytest.mark.parametrize("first", Answer)
-@pytest.mark.parametrize("second", Answer)
+@pytest.mark.parametrize("first", TO_OFFICERS)
+@pytest.mark.parametrize("second", TO_OFFICERS)
 def test_an_answer_that_replaces_another_is_seen_too(first: Answer, second: Answer) -> None:
     cut_short = [*PATTERNS[first][:2], Moment(DARK_BETWEEN_MS), *PATTERNS[second]]
     assert [seen.sign for seen in watch(Officer(), cut_short)] == [Sign(first.value), Sign(second.value)]
@@ -112,3 +122,5 @@ def test_the_real_indicator_is_understood_answer_by_answer(watched: Watched) -> 
     for count, answer in enumerate(asked, 1):
         watched.indicator.show(answer)
         assert watched.see(count)[-1] == Sign(answer.value)
+    watched.indicator.show(Answer.SELFTEST)
+    assert watched.see(len(asked) + 2)[-2:] == [Sign.ACCEPTED, Sign.SELFTEST]

@@ -111,23 +111,24 @@ def test_what_cannot_be_done_is_one_line_with_the_mend(post: Post) -> None:
         "open side": "no door 'side' in this post's configuration; there is: front",
         "press side": "no button 'side' in this post's configuration; there is: bell",
         f"tap {OFFICER_1} side": "no reader 'side' in this post's configuration; there is: gate",
-        "tap 04A1B2": "a UID of 3 bytes; cards have 4, 7 or 10 (8, 14 or 20 hex digits)",
+        "tap 04A1B2": "no card has this number: a UID has 4, 7 or 10 bytes, not 3",
         "tap 04A1B2C": "'04A1B2C' is no UID; write its bytes as hex digits without gaps, like 04A1B2C3D4E5F6",
         "tap 88A1B2C3": "no card has this number: a UID part must not begin with the cascade tag 0x88: 88a1b2c3",
         "tap": "wrong number of words after 'tap'; write: tap UIDHEX [READER]",
         "open front door": "wrong number of words after 'open'; write: open DOOR",
-        "reader gate melt": "no 'melt' here; there is: freeze, block, thaw",
+        "reader gate melt": "no 'melt' here; there is: freeze, lock, block, thaw",
         "reader side freeze": "no reader 'side' in this post's configuration; there is: gate",
         "mains off": "no UPS in this post's configuration; write its [ups] section",
         "edges": "wrong number of words after 'edges'; write: edges lost|back",
-        "dance": "no command 'dance'; there is: tap, press, open, close, lights, mains, reader, edges, help",
+        "dance": "no command 'dance'; there is: "
+        "tap, lay, take, press, open, close, lights, mains, reader, input, button, edges, help",
     }.items():
         assert post.do(command) == f"error: {error}"
 
 
 def test_hundreds_of_commands_down_one_pipe_are_all_recorded(post: Post) -> None:
-    badges = [f"{number:08X}" for number in range(0x10, 0x10 + 150)]
-    lines = [line for badge in badges for line in (f"tap {badge}", "lights")]
+    badges = [f"{number:08X}" for number in range(0x10, 0x10 + 15)]  # more at once would be a flood
+    lines = [line for badge in badges for line in (f"tap {badge}", *["lights"] * 19)]
     done = subprocess.run(
         [sys.executable, "-m", "simulator", "do", "--control", str(post.control), "-"],
         input="\n".join(lines),
@@ -138,9 +139,9 @@ def test_hundreds_of_commands_down_one_pipe_are_all_recorded(post: Post) -> None
     )
     assert (done.returncode, done.stderr) == (0, "")
     answers = done.stdout.splitlines()
-    assert answers[::2] == [f"tap {badge}: refused (red, one long beep)" for badge in badges]
+    assert answers[::20] == [f"tap {badge}: refused (red, one long beep)" for badge in badges]
     assert len(answers) == len(lines)
-    assert all("last answer: refused 0." in answer for answer in answers[1::2])
+    assert all("last answer: refused" in answer for index, answer in enumerate(answers) if index % 20)
     assert len(post.events("checkin")) == len(badges)
 
 

@@ -85,7 +85,7 @@ class Lights:
 
     shown: list[Answer] = field(default_factory=list)
 
-    def show(self, answer: Answer) -> None:
+    def show(self, answer: Answer, reader: str | None = None) -> None:
         self.shown.append(answer)
 
     def line(self, up: bool) -> None:

@@ -63,7 +63,7 @@ class Lamps:
     shown: list[Answer] = field(default_factory=list)
     on_disk: list[int] = field(default_factory=list)
 
-    def show(self, answer: Answer) -> None:
+    def show(self, answer: Answer, reader: str | None = None) -> None:
         if answer is Answer.NOT_RECORDED:
             self.shown.append(answer)
             return  # the journal may be unreadable then

@@ -48,7 +48,7 @@ class Night:
         assert data is not None
         assert data.reader == reader
         answers = {"accepted": Answer.ACCEPTED, "repeated": Answer.REPEATED}
-        assert effects == (Show(answers.get(data.verdict, Answer.REFUSED)),)
+        assert effects == (Show(answers.get(data.verdict, Answer.REFUSED), reader),)
         return data.verdict
 
 
@@ -62,14 +62,14 @@ def test_a_known_badge_is_green_and_names_its_officer_but_never_its_number() -> 
         assurance="mutual",
         reader="gate",
     )
-    assert effects == (Show(Answer.ACCEPTED),)
+    assert effects == (Show(Answer.ACCEPTED, "gate"),)
 
 
 def test_a_stranger_is_refused_and_recorded_without_an_officer() -> None:
     data, effects = Night().hears(BadgeRead(at(), "gate", STRANGER), 100_000)
     assert data is not None
     assert (data.officer, data.verdict, data.badge) == (None, "unknown", roster().hidden(STRANGER))
-    assert effects == (Show(Answer.REFUSED),)
+    assert effects == (Show(Answer.REFUSED, "gate"),)
 
 
 def test_a_button_is_a_check_in_of_nobody_and_is_never_repeated() -> None:

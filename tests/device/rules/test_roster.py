@@ -54,6 +54,14 @@ def test_the_site_key_and_the_badges_are_not_in_what_a_log_would_print() -> None
     assert repr(SITE_KEY) not in repr(roster)
 
 
+@pytest.mark.parametrize("length", [3, 4, 5, 7, 10])
+def test_a_badge_has_as_many_bytes_as_its_reader_gives(length: int) -> None:
+    uid = bytes(range(1, length + 1))
+    roster = roster_of(OFFICER.replace("04A1B2C3D4E5F6", uid.hex().upper()))
+    assert verdict(roster, NOW, uid=uid) == "accepted"
+    assert verdict(roster, NOW, uid=bytes(1) + uid) == "unknown"
+
+
 def test_a_badge_nobody_has_is_unknown() -> None:
     assert verdict(roster_of(OFFICER), NOW, uid=bytes.fromhex("DEADBEEF")) == "unknown"
     assert verdict(roster_of(""), NOW) == "unknown"
@@ -117,7 +125,7 @@ def test_a_revoked_badge_is_revoked_whatever_the_dates_and_the_clock() -> None:
     assert roster.judge(roster.hidden(UID), Instant(1, 0))[0] == "officer-1"
 
 
-BADGE_MEND = "write 8, 14 or 20 upper-case hex digits, no separators"
+BADGE_MEND = "write 6, 8, 10, 14 or 20 upper-case hex digits, no separators"
 
 MISTAKES = {
     "a badge of two officers": (
@@ -137,8 +145,8 @@ MISTAKES = {
         OFFICER.replace("04A1B2C3D4E5F6", "DE:AD:BE:EF"),
         f"officer[0].badges[0]: no badge number; {BADGE_MEND}",
     ),
-    "five bytes": (
-        OFFICER.replace("04A1B2C3D4E5F6", "04A1B2C3D4"),
+    "six bytes": (
+        OFFICER.replace("04A1B2C3D4E5F6", "04A1B2C3D4E5"),
         f"officer[0].badges[0]: no badge number; {BADGE_MEND}",
     ),
     "no digits": (
