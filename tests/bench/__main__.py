@@ -9,6 +9,7 @@ from pathlib import Path
 from bench.figures import Bench, Figure, table
 from bench.flow import drain, drain_to_receipt, flood
 from bench.machine import machine
+from bench.readers import card_to_badge
 from bench.starts import starts
 from bench.taps import card_to_green, tap_to_green, tap_to_green_in_a_long_journal, tap_to_subscriber
 from bench.wear import idle, written
@@ -48,7 +49,7 @@ def _flow(bench: Bench) -> Iterator[Figure]:
     yield drain_to_receipt(bench)
 
 
-GROUPS = {"taps": _taps, "flow": _flow, "start": starts, "idle": idle, "wear": written}
+GROUPS = {"taps": _taps, "readers": card_to_badge, "flow": _flow, "start": starts, "idle": idle, "wear": written}
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ class WatchedPanel:
         self._panel = panel
         self.shown: queue.SimpleQueue[tuple[Answer, int]] = queue.SimpleQueue()
 
-    def show(self, answer: Answer) -> None:
+    def show(self, answer: Answer, reader: str | None = None) -> None:
         self.shown.put((answer, time.monotonic_ns()))
         self._panel.show(answer)
 
@@ -147,12 +147,16 @@ class Worked:
     def pins(self, config: Path) -> Iterator[tuple["SimFactory", type[Exception]]]:
         """What stands for ``pi_factory``. The time and the memory that the simulator costs are told apart."""
         began, before_kb = time.monotonic_ns(), resident_kb()
+        from device.hardware.readers.rc522 import Rc522Section
         from simulator.board import Board
+        from simulator.far_ends.rc522 import WiredRc522
 
         loaded = device.config.load(config)
         self.board = Board(loaded)
         for reader in loaded.reader:
-            chip = CountedChip(self.board.reader(reader.name))
+            gate = self.board.reader(reader.name)
+            assert isinstance(gate, WiredRc522) and isinstance(reader, Rc522Section)
+            chip = CountedChip(gate.chip)
             self.chips.append(chip)
             self.board.factory.connect(reader.chip_select, chip)
         if self._card:

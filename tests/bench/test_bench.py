@@ -10,11 +10,13 @@ import pytest
 from bench.figures import MS, Figure, at_least, at_most, percentile, table
 
 TESTS = Path(__file__).parents[1]
+READERS = ("rc522", "pn532", "hid", "wiegand 26", "wiegand 34", "osdp 9600", "osdp 115200")
 EVERY_FIGURE = (
     "tap to green, p50",
     "tap to green in a journal of",
     "card to green under load, p99",
     "tap to a Mosquitto subscriber, p50",
+    *(f"card to BadgeRead, {reader}, p50" for reader in READERS),
     "flood, durable and signed",
     "to the last PUBACK",
     "to the last receipt",

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from postkit import CHAIN, SOURCE, at, blind, sealed_all, tapped
 
 from device.events import ChainBegan, Door, Draft, KeyChanged, Lost, Position, rfc3339
+from device.hardware.readers.pn532_frames import CHIP, frame
 from device.link.hints import Hints
 from device.link.topics import Topics
 from device.record.chain import base64url, event_hash
@@ -80,6 +81,7 @@ ORDERS = [
     json.dumps({"id": ORDER_ID, "expires": rfc3339(at().wall_ms + 60_000), "chain": CHAIN, **numbers}).encode()
     for numbers in ({"from": 1, "to": 3}, {"from": 2**53 - 1, "to": 2**53 - 1}, {"from": 3, "to": 1})
 ]
+SELFTEST = json.dumps({"id": ORDER_ID, "expires": rfc3339(at().wall_ms + 60_000)}).encode()
 RECEIPTS = [
     *(json.dumps({"chain": CHAIN, "seq": n, "hash": event_hash(EVENTS[n - 1])}).encode() for n in (1, 3)),
     json.dumps({"chain": ORDER_ID, "seq": 0, "hash": "0" * 64}).encode(),
@@ -106,6 +108,16 @@ CONFIGS = [
     (ROOT / "device" / "post.example.toml").read_bytes(),
     (ROOT / "docs" / "example" / "post.toml").read_bytes(),
 ]
+
+PN532 = [
+    *(bytes.fromhex(text) for text in ("0000ff00ff00", "0000ffff0000", "0000ff01ff7f8100")),
+    frame(CHIP, 0x4B, b"\x00"),
+    frame(CHIP, 0x4B, bytes.fromhex("0101000408043a5c7e91")),
+    frame(CHIP, 0x4B, bytes.fromhex("0201000408043a5c7e910203442007" + "04a1b2c3d4e5f606" + "7577810280")),
+    frame(CHIP, 0x03, bytes.fromhex("32010607")),
+    frame(CHIP, 0x41, bytes(263)),
+]
+"""What a PN532 sends."""
 
 
 def resigned(event: bytes) -> bytes:

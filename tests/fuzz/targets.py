@@ -12,6 +12,8 @@ from postkit import BOOT, CHAIN, SOURCE, at
 from device.config import parse
 from device.errors import ChainError, ConfigError, Unreadable
 from device.events import MAX_EVENT_BYTES, Envelope
+from device.hardware.readers.pn532_answers import BadAnswer, read_targets
+from device.hardware.readers.pn532_frames import MAX_LENGTH, Broken, FrameParser, Information, Sign
 from device.link.orders import read_order
 from device.link.receipts import judge, read_receipt
 from device.problems import parse_toml, validated
@@ -20,7 +22,22 @@ from device.record.chain import Chain, Head, event_hash, follow, read, verify
 from device.rules.orders import OrdersRule
 from device.rules.roster import Roster, RosterFile
 from fuzz.mutation import mutated
-from fuzz.seeds import CONFIGS, EVENTS, KEY, MESSAGES, ORDERS, RECEIPTS, ROSTERS, ROWS, TOPICS, resigned
+from fuzz.osdp_line import CARDS, LINES, bent_line, osdp, osdp_card
+from fuzz.seeds import (
+    CONFIGS,
+    EVENTS,
+    KEY,
+    MESSAGES,
+    ORDERS,
+    PN532,
+    RECEIPTS,
+    ROSTERS,
+    ROWS,
+    SELFTEST,
+    TOPICS,
+    resigned,
+)
+from fuzz.wires import EDGES, KEY_EVENTS, bent_edges, bent_events, hid, wiegand
 from recorder.intake import Cleared, Event, Identity, Message, Refused, Report, sort
 
 FILE = Path("fuzzed.toml")
@@ -105,6 +122,24 @@ def intake(data: bytes) -> None:
         json.dumps(arrival.why if isinstance(arrival, Refused) else "").encode()
 
 
+def pn532(data: bytes) -> None:
+    """``device.hardware.readers.pn532_frames`` by the byte and at once, and the cards that a frame lists."""
+    whole, by_byte = FrameParser(), FrameParser()
+    found = whole.feed(data)
+    assert found == [frame for at in range(len(data)) for frame in by_byte.feed(data[at : at + 1])]
+    for frame in found:
+        assert isinstance(frame, Sign | Broken | Information)
+        if not isinstance(frame, Information):
+            continue
+        assert len(frame.data) <= MAX_LENGTH - 2
+        try:
+            targets = read_targets(frame.data)
+        except BadAnswer as error:
+            assert str(error).isprintable()
+        else:
+            assert all(len(target.uid) in {4, 7, 10} for target in targets)
+
+
 def _lines(error: ConfigError) -> None:
     """Every mistake is one line that names the file."""
     for line in str(error).splitlines():
@@ -115,6 +150,26 @@ def _split(data: bytes) -> tuple[str, bytes]:
     """A topic before the first line break, a payload behind it."""
     topic, _, payload = data.partition(b"\n")
     return topic.decode("utf-8", "replace"), payload
+
+
+def _bent_frames(seed: bytes, chance: random.Random) -> bytes:
+    """One to four bytes changed, doubled or cut out; half of the time the check sums are made right after that."""
+    bent = bytearray(seed)
+    for _ in range(chance.choice([1, 1, 2, 4])):
+        at = chance.randrange(len(bent) + 1)
+        put = [
+            b"",
+            bytes([chance.choice([0x00, 0xFF, 0xD5, 0x01, chance.randrange(256)])]),
+            bytes(bent[at : at + 9]),
+        ]
+        bent[at : at + chance.choice([0, 1, 1, 5])] = chance.choice(put)
+    start = bent.find(b"\x00\xff")
+    if chance.random() < 0.5 and 0 <= start < len(bent) - 6:
+        del bent[start + 2 + 0xFF :]
+        size = len(bent) - start - 6
+        bent[start + 2 : start + 4] = size, -size & 0xFF
+        bent[-2] = -sum(bent[start + 4 : -2]) & 0xFF
+    return bytes(bent)
 
 
 def _bent_event(seed: bytes, chance: random.Random) -> bytes:
@@ -138,7 +193,7 @@ def _bent_topic(seed: bytes, chance: random.Random) -> tuple[bytes, bytes]:
     return mutated(topic, chance).replace(b"\n", b"") if chance.random() < 0.2 else topic, payload
 
 
-_ORDER_SEEDS = [b"replay\n" + payload for payload in ORDERS] + [b"identify\n" + ORDERS[0]]
+_ORDER_SEEDS = [b"replay\n" + payload for payload in ORDERS] + [b"identify\n" + ORDERS[0], b"selftest\n" + SELFTEST]
 _MESSAGE_SEEDS = [topic.encode() + b"\n" + payload for topic, payload in MESSAGES]
 TARGETS = {
     target.name: target
@@ -149,5 +204,10 @@ TARGETS = {
         Target("roster", roster, ROSTERS),
         Target("config", config, CONFIGS),
         Target("intake", intake, _MESSAGE_SEEDS, _bent_message),
+        Target("hid", hid, KEY_EVENTS, bent_events),
+        Target("wiegand", wiegand, EDGES, bent_edges),
+        Target("pn532", pn532, PN532, _bent_frames),
+        Target("osdp", osdp, LINES, bent_line),
+        Target("osdpcard", osdp_card, CARDS),
     )
 }
