@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,16 @@ from device.link.sender import Sender
 from device.link.topics import Topics
 from device.payloads import Identity, Reply, State, Status
 from device.readings import Arrived, Asked, Instant, Misasked, PartBlind, ReplayRange, Started, Vitals
+from device.record.chain import Chain, Head
 from device.record.journal import DONE, Journal, Sent
 from device.rules.doors import DoorLimits, DoorsRule
 from device.rules.health import HealthRule
 from device.rules.orders import OrdersRule
 from device.rules.power import PowerRule
+from device.rules.rule import Seat
+from device.rules.selftest import SelftestRule
 from device.rules.timekeeping import TimekeepingRule
+from device.turn import Turn
 
 FOLDER = Path(__file__).parents[2] / "docs" / "schemas"
 KEY = new_key()
@@ -133,12 +138,12 @@ def test_receipts_are_taken_as_the_schema_says() -> None:
             read_receipt(json.dumps(spoilt).encode())
 
 
-def asked(members: dict[str, Any]) -> Asked | Misasked:
-    return read_order("replay", Arrived(at(), 1, 1, "", json.dumps(members).encode(), False))
+def asked(members: dict[str, Any], name: str = "replay") -> Asked | Misasked:
+    return read_order(name, Arrived(at(), 1, 1, "", json.dumps(members).encode(), False))
 
 
 def test_orders_are_taken_as_the_schema_says() -> None:
-    assert set(ORDERS) == {"replay"}
+    assert set(ORDERS) == {"replay", "selftest"}
     schema = Draft202012Validator(json.loads((FOLDER / "order.replay.json").read_text()))
     good = {"id": ORDER, "expires": rfc3339(at().wall_ms), "chain": CHAIN, "from": 1, "to": 1000}
     assert schema.is_valid(good)
@@ -146,6 +151,16 @@ def test_orders_are_taken_as_the_schema_says() -> None:
     for name, value in (("id", "x"), ("expires", "soon"), ("chain", None), ("from", 0), ("to", "9"), ("more", 1)):
         assert not schema.is_valid({**good, name: value})
         assert isinstance(asked({**good, name: value}), Misasked)
+
+
+def test_a_self_test_is_asked_for_as_the_schema_says() -> None:
+    schema = Draft202012Validator(json.loads((FOLDER / "order.selftest.json").read_text()))
+    good = {"id": ORDER, "expires": rfc3339(at().wall_ms)}
+    assert schema.is_valid(good)
+    assert isinstance(asked(good, "selftest"), Asked)
+    for name, value in (("id", "x"), ("expires", "soon"), ("from", 1)):
+        assert not schema.is_valid({**good, name: value})
+        assert isinstance(asked({**good, name: value}, "selftest"), Misasked)
 
 
 def replies(journal: Journal) -> Iterator[bytes]:
@@ -165,11 +180,19 @@ def replies(journal: Journal) -> Iterator[bytes]:
         (effect,) = rule.step(rule.initial, asked(order_members), at()).effects
         assert isinstance(effect, ReplyEffect)
         yield reply_bytes(effect.id, effect.members)
+    tests = SelftestRule(["gate"], [], [], (), UTC, lights=False)
+    seats: list[Seat[Any]] = [Seat(rule, rule.initial), Seat(tests, tests.initial)]
+    turn = Turn(seats, Chain(SOURCE, BOOT, KEY, Head(CHAIN)))
+    turn.decide(asked({"id": ORDER, "expires": rfc3339(at().wall_ms + 1)}, "selftest"), at())
+    (effect,) = turn.effects
+    assert isinstance(effect, ReplyEffect)
+    yield reply_bytes(effect.id, effect.members)
 
 
 def test_replies(journal: Journal) -> None:
     told = [valid("reply", payload) for payload in replies(journal)]
     for payload in replies(journal):
         held_to(Reply, payload)
-    assert [members["ok"] for members in told] == [True, False, True, False, False]
+    assert [members["ok"] for members in told] == [True, False, True, False, False, True]
+    assert told[-1] == {"id": ORDER, "ok": True, "passed": True, "event": f"{CHAIN}/2"}
     assert told[2] == {"id": ORDER, "ok": True, "sent": 2, "missing": [], "next": None}

@@ -15,7 +15,7 @@ from device.roster_file import read_roster
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = ("README.md", "docs/contract.md", "docs/architecture.md", "docs/operation.md")
+PAGES = ("README.md", "docs/contract.md", "docs/architecture.md", "docs/operation.md", "docs/readers.md")
 HEADER = {2: 3, 3: 5, 4: 7, 5: 29, 6: 31, 7: 26, 8: 24, 9: 21, 10: 19, 11: 23, 12: 32, 13: 33, 14: 8,
           15: 10, 16: 36, 17: 11, 18: 12, 19: 35, 20: 38, 21: 40, 22: 15, 23: 16, 24: 18, 25: 22, 26: 37,
           27: 13}  # fmt: skip

@@ -21,9 +21,11 @@ from device.events import (
     KeyChanged,
     Lost,
     OrderTaken,
+    PartTest,
     Position,
     Power,
     RosterInForce,
+    SelfTested,
     Sighted,
     Stopped,
     Storage,
@@ -62,6 +64,9 @@ def every_kind() -> Iterator[Data]:
     yield Unusable(what="roster", why="line one\nline two")
     yield OrderTaken(what="replay", id=CHAIN, ok=True, error=None)
     yield OrderTaken(what="a/b", id=None, ok=False, error="not JSON: Expecting value: line 1 column 1 (char 0)")
+    yield SelfTested(why="order", order=CHAIN, passed=True, parts=())
+    parts = [PartTest(what="reader gate", ok=ok, why="x" * 1000) for ok in (False, True, None)] * 8
+    yield SelfTested(why="check", order=None, passed=False, parts=tuple(parts))
     yield Lost.model_validate({"chain": CHAIN, "from": 2**53 - 2, "to": 2**53 - 1, "why": "removed"})
     yield Checkin(method="badge", officer=None, badge="cd" * 32, verdict="unknown", assurance="uid", reader="gate")
     yield Checkin(method="button", officer=None, badge=None, verdict="accepted", assurance="none", reader=None)
