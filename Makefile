@@ -13,7 +13,7 @@ SEED ?=
 INPUTS ?= 1000000
 
 DEBIAN := sh tests/debian-programs.sh mosquitto mosquitto_sub:mosquitto-clients strace prlimit:util-linux \
-	systemd-analyze:systemd fusermount3:fuse3
+	systemd-analyze:systemd fusermount3:fuse3 chromium
 
 .PHONY: demo test faults bench powercuts damage fuzz lint format schemas requirements clean
 .DELETE_ON_ERROR:
@@ -23,7 +23,7 @@ demo: .venv/.sim
 
 test: .venv/.test
 	$(DEBIAN)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 
 faults: .venv/.test
 	$(DEBIAN)
@@ -60,6 +60,7 @@ schemas: .venv/.test
 # Needs uv. Names no registry; every file is held to its hash.
 requirements:
 	uv pip compile -q --upgrade $(COMPILE) --group build --group post -o requirements/post.txt
+	uv pip compile -q --upgrade $(COMPILE) --group build --group post --extra osdp -o requirements/osdp.txt
 	uv pip compile -q --upgrade $(COMPILE) --group build --extra sim --extra recorder -o requirements/sim.txt
 	uv pip compile -q --upgrade $(COMPILE) --group build --group test --extra sim --extra recorder -o requirements/test.txt
 	uv pip compile -q --upgrade $(LOCK) tests/fuzz/requirements.in -o requirements/fuzz.txt

@@ -19,6 +19,7 @@ from device.record.journal import Journal
 from device.record.opening import JOURNAL
 
 FOLDER = Path(__file__).parents[2] / "systemd"
+SERIAL = FOLDER / "serial-readers.conf"
 UNIT = (FOLDER / "guardpost.service").read_text(encoding="utf-8")
 EXPOSURE_TENTHS = 16
 """1.6, of which pins, network and /proc cost 1.0, and that the clock's state may be read 0.6."""
@@ -53,6 +54,27 @@ def test_the_unit_is_as_closed_as_it_was(unit: Path, record_property: Callable[[
     exposure = done.stdout.strip().splitlines()[-1]
     record_property("exposure", exposure)
     assert done.returncode == 0, exposure
+
+
+def with_drop_in(unit: Path, content: str) -> Path:
+    folder = unit.with_name(f"{unit.name}.d")
+    folder.mkdir()
+    (folder / SERIAL.name).write_text(content)
+    return unit
+
+
+def test_a_post_with_serial_readers_has_their_ports_and_no_console(unit: Path) -> None:
+    """The drop-in of docs/readers.md."""
+    done = analyze("verify", with_drop_in(unit, SERIAL.read_text()))
+    assert (done.returncode, done.stderr) == (0, "")
+    allowed = re.findall(r"^DeviceAllow=char-(tty\w+) rw$", SERIAL.read_text(), re.MULTILINE)
+    assert allowed == ["ttyAMA", "ttyUSB", "ttyACM"]
+    assert "char-tty" not in UNIT
+
+
+def test_a_slip_in_the_drop_in_would_be_seen(unit: Path) -> None:
+    slipped = SERIAL.read_text().replace("DeviceAllow=", "DeviceAllowed=")
+    assert "DeviceAllowed" in analyze("verify", with_drop_in(unit, slipped)).stderr
 
 
 def test_the_unit_tries_again_for_ever() -> None:
@@ -98,7 +120,7 @@ def test_user_and_folders_are_made(tmp_path: Path) -> None:
         done = subprocess.run([*words, f"--root={tmp_path}", conf], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
     groups = dict(re.findall(r"^(\w+):x:(\d+):", (tmp_path / "etc" / "group").read_text(), re.MULTILINE))
-    assert groups.keys() == {"guardpost", "gpio", "spi", "i2c", "input", "video"}
+    assert groups.keys() == {"guardpost", "gpio", "spi", "i2c", "input", "dialout", "video"}
     state = (tmp_path / "var" / "lib" / "guardpost").stat()
     assert (state.st_gid, state.st_mode & 0o777) == (int(groups["guardpost"]), 0o700)
     found = password.stat()
@@ -111,9 +133,10 @@ from pathlib import Path
 from gpiozero.pins.mock import MockFactory
 from device.config import load
 from device.hardware.clock import KernelClock
+from device.hardware.readers.driver import Copper
 from device.wiring import run
 print(os.getpid(), flush=True)
-sys.exit(run(load(Path(sys.argv[1])), pin_factory=MockFactory(), clock=KernelClock(), environment=os.environ))
+sys.exit(run(load(Path(sys.argv[1])), copper=Copper(MockFactory()), clock=KernelClock(), environment=os.environ))
 """
 
 _CONFIG = """\
