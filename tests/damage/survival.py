@@ -72,7 +72,9 @@ class Survivor:
         """It is told why it begins, and what came before it."""
         first, newest = record.began[0].data, record.journal.rows(record.journal.newest() - 1, 1)
         assert isinstance(first, ChainBegan)
-        assert first.why == "damaged"
+        # Where a whole first night is gone with its log and the index, nothing tells it from a start that died.
+        noticed = {what for what, _ in record.troubles} & {Trouble.JOURNAL, Trouble.SIGNING_KEY}
+        assert first.why == ("damaged" if newest or noticed else "first")
         last = None if not newest else json.loads(newest[0].event)
         if last is None:
             assert first.previous is None

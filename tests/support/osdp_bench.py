@@ -134,7 +134,7 @@ def asked(folder: Path, *sections: OsdpSection, far: dict[str, WiredOsdp] | None
         bench = Bench(Copper(factory), clock, folder, closing)
         readers: dict[str, Any] = {section.name: DRIVER.open(section, bench) for section in sections}
         for name, reader in readers.items():
-            worker = ReaderWorker(name, reader, clock, inbox, retry_s=0.01)
+            worker = ReaderWorker(name, reader, clock, inbox, retry_s=0.01, burst=20)
             worker.start()
             closing.callback(worker.stop)
         yield Post(readers, inbox, far or {})

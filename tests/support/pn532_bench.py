@@ -87,7 +87,7 @@ def wired(folder: Path, firmware: bytes = b"\x32\x01\x06\x07") -> Iterator[Bench
 def watched(bench: Bench, step_ms: int = 500) -> Iterator["queue.SimpleQueue[Reading]"]:
     """What the reader's worker tells."""
     inbox: queue.SimpleQueue[Reading] = queue.SimpleQueue()
-    worker = ReaderWorker("gate", bench.reader, Ticking(step_ms), inbox, retry_s=0.001)
+    worker = ReaderWorker("gate", bench.reader, Ticking(step_ms), inbox, retry_s=0.001, burst=20)
     worker.start()
     try:
         yield inbox

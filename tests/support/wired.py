@@ -70,6 +70,10 @@ class Wired:
         self.far.remove(uid)
 
 
+FEW_TAPS = 20
+"""At once, so that a flood of them is soon played."""
+
+
 @contextmanager
 def wired(
     a_section: ReaderSection,
@@ -90,7 +94,12 @@ def wired(
         closing.callback(far.close)
         bench = Bench(Copper(site.factory, open_input=site.open_input), clock, state_dir, closing)
         worker = ReaderWorker(
-            a_section.name, reader_driver(a_section.driver).open(a_section, bench), clock, inbox, retry_s=retry_s
+            a_section.name,
+            reader_driver(a_section.driver).open(a_section, bench),
+            clock,
+            inbox,
+            retry_s=retry_s,
+            burst=FEW_TAPS,
         )
         worker.start()
         closing.callback(worker.stop)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from waiting import until
 
-from device.errors import StateError
+from device.errors import JournalDamaged, StateError
 from device.post import EXIT_CRASHED, EXIT_OK, EXIT_POWER
 from device.record.journal import Journal
 from device.record.opening import JOURNAL
@@ -180,7 +180,7 @@ def recorded(state_dir: Path) -> int:
     """How many events are on disk."""
     try:
         journal = Journal.read_only(state_dir / JOURNAL)
-    except StateError:
+    except (StateError, JournalDamaged):  # it is still being made
         return 0
     newest = journal.newest()
     journal.close()

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from device.effects import Answer
 from device.errors import GuardpostError
-from device.hardware.readers.complaints import Complaints
+from device.hardware.readers.complaints import BURST, Complaints
 from device.hardware.readers.presence import Presence, Repeats, Seen
 from device.hardware.worker import Worker
 from device.readings import Assurance, BadgeRead, Clock, PartBlind, PartSighted, Reading
@@ -95,8 +95,9 @@ class ReaderWorker:
         inbox: "queue.SimpleQueue[Reading]",
         bus_errors: tuple[type[Exception], ...] = (OSError,),
         retry_s: float = RETRY_S,
+        burst: int = BURST,
     ) -> None:
-        """``bus_errors``: what the bus's library raises when a transfer fails."""
+        """``bus_errors``: what the bus's library raises when a transfer fails. ``burst``: see ``Complaints``."""
         self._name = name
         self._reader = reader
         self._clock = clock
@@ -106,7 +107,7 @@ class ReaderWorker:
         self._blind: bool | None = None
         self._stopping = threading.Event()
         self.worker = Worker(f"reader {name}", clock, inbox)
-        self._complaints = Complaints(self.worker.part)
+        self._complaints = Complaints(self.worker.part, burst)
 
     def start(self) -> None:
         """Begin to ask; a reader that does not answer is told as a reading, not raised."""

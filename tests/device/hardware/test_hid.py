@@ -14,10 +14,10 @@ import pytest
 from evdev import UInput, UInputError, ecodes
 from postkit import RunningClock
 from waiting import until
-from wired import WITHIN_S, SlowClock, section, wired
+from wired import FEW_TAPS, WITHIN_S, SlowClock, section, wired
 
 from device.errors import ConfigError
-from device.hardware.readers.complaints import BURST, PER_S
+from device.hardware.readers.complaints import PER_S
 from device.hardware.readers.hid import Hid, HidSection, InputNode, open_evdev
 from device.hardware.readers.hid_keys import DIGITS, EV_KEY, KEY_ENTER, NumberFormat
 from device.hardware.readers.reader import FrameRefused, ReaderSilent, ReaderWorker
@@ -254,12 +254,12 @@ def test_one_number_for_ever_is_one_tap() -> None:
 
 def test_a_tap_every_few_milliseconds_is_bounded() -> None:
     with wired(section(driver="hid", device=PATH), clock=SlowClock()) as post:
-        for number in range(2 * BURST):
+        for number in range(2 * FEW_TAPS):
             post.tap(number.to_bytes(4, "big"))
         until(lambda: "garbled" in post.told())
         taps = [reading for reading in post.readings if isinstance(reading, BadgeRead)]
         seconds = (taps[-1].at.uptime_ms - taps[0].at.uptime_ms) / 1000
-        assert BURST <= len(taps) <= BURST + 1 + PER_S * seconds
+        assert FEW_TAPS <= len(taps) <= FEW_TAPS + 1 + PER_S * seconds
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from device.readings import Arrived, Asked, Misasked, Refused, Replayed, RolledB
 from device.record.chain import event_hash
 
 SOON = timedelta(minutes=5)
+DAY_MS = 86_400_000
 
 
 @pytest.fixture
@@ -391,13 +392,18 @@ def test_an_idle_post_sends_less_than_10_kb_an_hour(tmp_path: Path, broker: Mosq
     with sending(tmp_path, broker.url) as post:
         post.until_delivered()
         post.until(lambda: not post.uplink._sender.flight)
+        left_ms = DAY_MS - post.clock.now().wall_ms % DAY_MS
+        if left_ms < 2 * 3_600_000:
+            post.pass_ms(left_ms)  # what was spent is counted by the day: the hour must not lie across midnight
+            post.work()
+            post.until(lambda: not post.uplink._sender.flight)
         spent = sum(post.uplink._budget.today(post.clock.now()).values())
-        day = post.clock.now().wall_ms // 86_400_000
+        day = post.clock.now().wall_ms // DAY_MS
         for _ in range(60):
             post.pass_ms(60_000)
             post.work()
             post.until(lambda: not post.uplink._sender.flight)
-        assert post.clock.now().wall_ms // 86_400_000 == day, "midnight came: run it again"
+        assert post.clock.now().wall_ms // DAY_MS == day
         hour = sum(post.uplink._budget.today(post.clock.now()).values()) - spent
         assert 0 < hour + 2 * 120 < 10_000
         assert listener.of("state")[-1].json()["bytes"]["state"] > 0
