@@ -145,6 +145,14 @@ class Guard:
 RESULTS = ("pass  ", "FAIL  ", "note  ")
 
 
+@pytest.fixture(autouse=True)
+def _ctrl_c_is_heard() -> Iterator[None]:
+    """A shell starts what runs in the background with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def guard(tmp_path: Path) -> Iterator[Guard]:
     yield from guarding(tmp_path, free_port())

@@ -1,6 +1,7 @@
 """Real brokers on loopback, and Mosquitto's own clients as the foreign far end."""
 
 import json
+import re
 import shutil
 import signal
 import socket
@@ -92,6 +93,10 @@ class Heard:
         return json.loads(self.payload)
 
 
+_MESSAGE = re.compile(r"MSG ([01]) (\S+) ([0-9a-f]*)")
+"""What the client says of itself may come in the middle of one that it broke off."""
+
+
 class Listener:
     """``mosquitto_sub``: a client that is not ours."""
 
@@ -111,8 +116,8 @@ class Listener:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            if line.startswith("MSG "):
-                retained, topic, payload = line[4:].rstrip("\n").split(" ")
+            if (message := _MESSAGE.fullmatch(line.rstrip("\n"))) is not None:
+                retained, topic, payload = message.groups()
                 self.heard.append(Heard(topic, bytes.fromhex(payload), retained == "1"))
             elif "SUBACK" in line:
                 self._subscribed.set()
