@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 from device.errors import JournalDamaged, NotReadable, NotRecorded, StateError
 from device.record.chain import Sealed
 from device.record.journal_schema import (
+    Database,
     bound_memory,
     check_version,
     is_damage,
@@ -114,7 +115,7 @@ class Journal:
 
     @classmethod
     def _opened(cls, file: Path, most_bytes: int | None) -> Self:
-        database = sqlite3.connect(file, isolation_level=None, check_same_thread=True, timeout=1.0)
+        database = sqlite3.connect(file, isolation_level=None, timeout=1.0, factory=Database)
         with ExitStack() as undo:
             undo.callback(database.close)
             bound_memory(database)
@@ -153,7 +154,7 @@ class Journal:
     @classmethod
     def _read(cls, file: Path, address: str) -> Self:
         try:
-            database = sqlite3.connect(address, uri=True, timeout=5.0)
+            database = sqlite3.connect(address, uri=True, timeout=5.0, factory=Database)
         except sqlite3.DatabaseError as error:
             raise StateError(f"{file}: cannot be read as a journal ({error})") from None
         with ExitStack() as undo:
@@ -176,7 +177,7 @@ class Journal:
         with ExitStack() as stack:
             if as_it_stands or self._damaged:
                 with suppress(sqlite3.DatabaseError):
-                    other = sqlite3.connect(f"{self._file.absolute().as_uri()}?mode=ro", uri=True)
+                    other = sqlite3.connect(f"{self._file.absolute().as_uri()}?mode=ro", uri=True, factory=Database)
                     stack.callback(other.close)
                     other.execute("SELECT * FROM sqlite_master").fetchall()
             self._database.close()

@@ -5,6 +5,7 @@ import sqlite3
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from device.errors import StateError
 
@@ -42,6 +43,17 @@ _FROM_1 = (
 _DISK_TROUBLE = frozenset({3, 5, 6, 7, 8, 10, 13, 14})
 # And these of the program's own doing: CONSTRAINT, MISUSE.
 _CONTRADICTION = frozenset({19, 21})
+
+
+class Database(sqlite3.Connection):
+    """SQLite's messages quote a damaged schema as it is, which Python then cannot read: that is damage too."""
+
+    def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:  # noqa: ANN401 - what SQLite takes
+        """As its base; every error that the file brings about is a sqlite3.Error."""
+        try:
+            return super().execute(statement, *values)
+        except UnicodeDecodeError:
+            raise sqlite3.DatabaseError("the description of its tables is no text") from None
 
 
 def kept_sum(name: str, value: object) -> int:

@@ -49,7 +49,7 @@ class Log:
         self._header = read_at(self._file, 0, _HEADER_BYTES)
         self._frames, self._salts = self._present_life(b"" if counted is None else counted.salts)
         self._counted = 0
-        if counted is not None and (not self._frames or counted.salts == self._salts):
+        if counted is not None and (counted.salts == self._salts or not _is_sound(self._header)):
             self._counted = counted.frames
 
     def close(self) -> None:
@@ -108,7 +108,7 @@ class Log:
         if _is_sound(self._header):
             return list(self._frames_of(self._header[16:24])), self._header[16:24]
         for salts in (counted, self._first_salts()):
-            if len(salts) == 8 and (frames := list(self._frames_of(salts))):
+            if len(salts) == 8 and salts != _NO_SALTS and (frames := list(self._frames_of(salts))):
                 return frames, salts
         return [], b""
 

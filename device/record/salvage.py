@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from device.events import Jwk
 from device.record.journal import DONE, NEWEST, OLDEST, SALVAGED, ChainRow
-from device.record.journal_schema import bound_memory, kept_sum, make_or_upgrade, put_kept
+from device.record.journal_schema import Database, bound_memory, kept_sum, make_or_upgrade, put_kept
 from device.record.places import holes_between
 from device.record.raw_log import Counted, Log, beside
 from device.record.raw_pages import Pages
@@ -118,7 +118,8 @@ def _all(damaged: Path, query: str) -> list[Any]:
     if not damaged.is_file() or damaged.stat().st_size == 0:  # SQLite deletes the log of an empty one
         return found
     try:
-        with closing(sqlite3.connect(f"{damaged.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        address = f"{damaged.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(address, uri=True, factory=Database)) as database:
             database.execute("PRAGMA writable_schema = ON")  # it is not: so a file that is cut off can be read
             bound_memory(database)
             found.extend(database.execute(query))

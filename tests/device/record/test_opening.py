@@ -255,6 +255,16 @@ def test_a_key_that_is_no_longer_utf8_or_no_jwk_is_damage_and_no_crash(tmp_path:
         assert list(record.journal.all_rows()) == rows
 
 
+def test_a_description_of_the_tables_that_is_no_text_is_damage_and_no_crash(tmp_path: Path) -> None:
+    rows = night(tmp_path)
+    place = (tmp_path / JOURNAL).read_bytes().index(b"CREATE TABLE")
+    for length in (4, 12):
+        damage(tmp_path, place + 8, length)
+        with opened(tmp_path) as record:
+            assert troubles(record) == [Trouble.JOURNAL]
+            assert list(record.journal.all_rows()) == rows
+
+
 @pytest.mark.parametrize("table", ["snapshots", "cursors", "chains", "keys", "alarms"])
 def test_a_destroyed_page_of_any_table_is_noticed_at_the_start_and_the_events_saved(
     tmp_path: Path, table: str

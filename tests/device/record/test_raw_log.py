@@ -128,6 +128,8 @@ def test_a_log_that_is_cut_off_or_gone_is_noticed_by_the_index(killed: Killed) -
     killed.put(killed.files["-wal"][: HEADER + killed.ends[2] * FRAME])
     assert not broke_off(killed)
     assert broke_off(killed, counted)
+    killed.put(bytes(FRAME - 1))
+    assert broke_off(killed, counted)
     killed.put(b"").unlink()
     assert broke_off(killed, counted)
 
