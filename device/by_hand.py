@@ -10,14 +10,13 @@ from device import BUILT
 from device.check import results
 from device.config import Config
 from device.errors import ConfigError, InUse
-from device.events import Draft, PartTest, SelfTested, SystemData, Unusable
+from device.events import MOST_PARTS, Draft, PartTest, SelfTested, SystemData, Unusable
 from device.hardware.clock import boot_id, floored, latest_passed_ms
 from device.hardware.readers.driver import Copper
 from device.readings import Clock, Instant
 from device.record.journal import Sent
 from device.record.opening import Record, open_record
 from device.result import Result
-from device.rules.selftest import MOST_PARTS
 from device.trial import Patience, Person, Trial
 from device.turn import Turn
 from device.wiring import Ends, crashes_told, passed_ms

@@ -231,6 +231,10 @@ class OrderTaken(System):
     error: Text | None
 
 
+MOST_PARTS = 24
+"""More parts would not fit a self-test's event; a post has half as many."""
+
+
 class PartTest(BaseModel):
     """What a self-test found of one part. ``ok`` is null for what only people can see, or what nobody has moved."""
 
@@ -249,7 +253,7 @@ class SelfTested(System):
     why: Literal["order", "shift", "check"]
     order: Uuid | None
     passed: bool
-    parts: Annotated[tuple[PartTest, ...], Field(max_length=24)]
+    parts: Annotated[tuple[PartTest, ...], Field(max_length=MOST_PARTS)]
 
 
 class Lost(System):

@@ -319,23 +319,24 @@ class Post:
 
     def _refuse(self, refused: Sequence[RuleReading], now: Instant) -> None:
         """There is room for the last words alone: taps are red, all else waits."""
-        if not refused or self._failure is None:
-            return
-        taps = self._show_red(refused)
-        self._failure = replace(self._failure, unrecorded=self._failure.unrecorded + taps)
-        self._keep([reading for reading in refused if not isinstance(reading, _TAPS)])
-        self._not_before_ms = now.uptime_ms + RETRY_MS
+        if refused and self._failure is not None:
+            self._put_off(refused, self._failure, now)
 
     def _not_recorded(self, readings: Sequence[RuleReading], error: NotRecorded, now: Instant) -> None:
         """Drop the copies; whoever stands there sees it, and no tap is tried again behind his back."""
-        taps = self._show_red(readings)
-        if self._failure is None or taps:
+        began = self._failure is None
+        failure = replace(self._failure or CommitFailed(now, "", 0, 0), why=str(error))
+        if self._put_off(readings, failure, now) or began:
             log.error("%s", error)
-        before = self._failure or CommitFailed(now, str(error), 0, 0)
-        self._failure = replace(before, why=str(error), unrecorded=before.unrecorded + taps)
         self._unanswered = []
+
+    def _put_off(self, readings: Sequence[RuleReading], failure: CommitFailed, now: Instant) -> int:
+        """Taps are red, and counted; all else waits for a later commit. How many taps."""
+        taps = self._show_red(readings)
+        self._failure = replace(failure, unrecorded=failure.unrecorded + taps)
         self._keep([reading for reading in readings if not isinstance(reading, _TAPS)])
         self._not_before_ms = now.uptime_ms + RETRY_MS
+        return taps
 
     def _show_red(self, readings: Sequence[RuleReading]) -> int:
         """To whoever tapped, where he tapped; how many taps."""

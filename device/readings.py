@@ -177,6 +177,10 @@ class MainsChanged:
     on: bool
 
 
+UNDERVOLTAGE = "under-voltage: see power supply and cable"
+"""What people are told where the machine tells of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Vitals:
     """What the machine tells of itself; None for what it does not.

@@ -13,6 +13,7 @@ from device.hardware.buzzer import open_buzzer
 from device.hardware.readers.driver import Copper
 from device.hardware.worker import Workers
 from device.heard import Heard
+from device.readings import UNDERVOLTAGE
 from device.result import Result
 from device.wiring import Ends, inputs, pins_named, readers, sound
 
@@ -150,7 +151,7 @@ class Trial:
         heard.wait(patience.stands_s, lambda: heard.vitals is not None)
         if heard.vitals is not None and heard.vitals.undervoltage is not None:
             low = heard.vitals.undervoltage
-            yield Result("supply", not low, "under-voltage: see power supply and cable" if low else "enough")
+            yield Result("supply", not low, UNDERVOLTAGE if low else "enough")
 
     def _trouble(self, part: str) -> str:
         return self._heard.blind.get(part, "") or self._heard.died

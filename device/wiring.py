@@ -180,7 +180,7 @@ def _seats(config: Config, roster: Roster, snapshots: dict[str, str]) -> tuple[l
         SelftestRule(
             readers=[reader.name for reader in config.reader],
             inputs=[what.name for what in _switched(config) if not isinstance(what, MainsLine)],
-            others=[JOURNAL, "vitals", "contacts", *([] if config.indicator is None else ["indicator"])],
+            others=_own_parts(config),
             times=config.selftest.at,
             zone=config.timezone,
             lights=config.indicator is not None,
@@ -198,9 +198,14 @@ def _seats(config: Config, roster: Roster, snapshots: dict[str, str]) -> tuple[l
 
 def _parts(config: Config) -> Iterator[str]:
     """What can go blind."""
-    yield from (JOURNAL, "vitals", "contacts", "indicator")
+    yield from _own_parts(config)
     yield from (f"reader {reader.name}" for reader in config.reader)
     yield from (f"input {what.name}" for what in _switched(config))
+
+
+def _own_parts(config: Config) -> list[str]:
+    """Those that are neither a reader nor an input."""
+    return [JOURNAL, "vitals", "contacts", *([] if config.indicator is None else ["indicator"])]
 
 
 def _link(config: Config, record: Record, bootid: str, inbox: Inbox, clock: Clock) -> Uplink:

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from device.effects import PowerOff
 from device.events import Draft, Power
-from device.readings import Instant, MainsChanged, Started, Vitals
+from device.readings import UNDERVOLTAGE, Instant, MainsChanged, Started, Vitals
 from device.rules.rule import Cause, Due, State, Step
 
 TOLD_AT_MOST_MS = 60_000
@@ -151,7 +151,7 @@ def _looked(state: PowerState, seen: Vitals, now: Instant) -> PowerState:
     """Throttling alone is no matter of power: a hot processor is throttled too."""
     supply = state.supply
     if seen.undervoltage is not None:
-        why = "under-voltage: see power supply and cable" if seen.undervoltage else "the voltage is right again"
+        why = UNDERVOLTAGE if seen.undervoltage else "the voltage is right again"
         supply = supply.heard(not seen.undervoltage, why, now)
     machine = Machine(
         temperature_c=seen.temperature_c,

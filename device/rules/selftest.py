@@ -7,8 +7,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from device.effects import Answer, Show
-from device.events import Draft, OrderTaken, PartTest, SelfTested
+from device.events import MOST_PARTS, Draft, OrderTaken, PartTest, SelfTested
 from device.readings import (
+    UNDERVOLTAGE,
     BadgeRead,
     ButtonPressed,
     ContactChanged,
@@ -27,10 +28,6 @@ LATE_MS = 3_600_000
 """A self-test whose time passed longer ago, while the post was off or its clock stood wrong, is left out."""
 LOOK_EVERY_MS = 60_000
 """How often it is looked at the wall clock, which may have been set meanwhile."""
-MOST_PARTS = 24
-"""More would not fit one event; a post has half as many."""
-
-Kind = Literal["reader", "input"]
 
 
 class SelftestState(State):
@@ -83,7 +80,7 @@ class SelftestRule:
                 fresh = state if same_boot else SelftestState(seen=state.seen)
                 known: dict[str, Any] = {"next_ms": self._next_ms(now), "looked_ms": now.uptime_ms, "blind": {}}
                 return Step(fresh.model_copy(update=known))
-            case Due() if state.looked_ms is not None and now.uptime_ms >= self._due_ms(state, state.looked_ms):
+            case Due() if (due_ms := self.due(state)) is not None and now.uptime_ms >= due_ms:
                 return self._look(state, now)
             case PartBlind(part=part, why=why):
                 return Step(state.model_copy(update={"blind": {**state.blind, part: why}}))
@@ -104,14 +101,11 @@ class SelftestRule:
 
     def due(self, state: SelftestState) -> int | None:
         """When to look at the clock again."""
-        return None if not self._times or state.looked_ms is None else self._due_ms(state, state.looked_ms)
+        return None if not self._times or state.looked_ms is None else state.looked_ms + LOOK_EVERY_MS
 
     def holds(self, state: SelftestState) -> Mapping[str, Any]:  # noqa: ARG002
         """Nothing: it is told in its event."""
         return {}
-
-    def _due_ms(self, state: SelftestState, looked_ms: int) -> int:  # noqa: ARG002
-        return looked_ms + LOOK_EVERY_MS
 
     def _look(self, state: SelftestState, now: Instant) -> Step[SelftestState]:
         looked = state.model_copy(update={"looked_ms": now.uptime_ms})
@@ -142,7 +136,7 @@ class SelftestRule:
         effects = (Show(Answer.SELFTEST),) if self._lights else ()
         return Step(state.model_copy(update={"seen": {}}), (Draft(subject="post", data=data),), effects)
 
-    def _parts(self, state: SelftestState, now: Instant) -> "list[PartTest]":
+    def _parts(self, state: SelftestState, now: Instant) -> list[PartTest]:
         found = []
         for name in self._readers:
             badges = _counted(state.seen.get(name, 0), "badge")
@@ -160,7 +154,7 @@ class SelftestRule:
             enough = state.disk_free >= LEAST_DISK_BYTES
             found.append(PartTest(what="disk", ok=enough, why=f"{state.disk_free >> 20} MiB free"))
         if state.undervoltage is not None:
-            low = "under-voltage: see power supply and cable" if state.undervoltage else "enough"
+            low = UNDERVOLTAGE if state.undervoltage else "enough"
             found.append(PartTest(what="supply", ok=not state.undervoltage, why=low))
         if state.mains is not None:
             found.append(PartTest(what="mains", ok=state.mains, why="there" if state.mains else "none"))
