@@ -12,6 +12,7 @@ _TOPICS = Topics.of("/{root}/{site}/{post}")
 _SCHEMA_FORMAT = "application/schema+json;version=draft-2020-12"
 _BINDING = "0.2.0"
 _JSON = "application/json"
+PICTURE_CONTENT_TYPE = "application/octet-stream"
 
 _ABOUT = """\
 What a guard post publishes, and what it takes: docs/contract.md as a program reads it. That page says how an \
@@ -20,10 +21,10 @@ are the firmware's, those tagged `headquarters` are a subscriber's, a recorder's
 
 _BROKER = """\
 MQTT 5, and 3.1.1 where the broker refuses 5; nothing needed is in an MQTT 5 property. The user name of a post \
-is `{site}/{post}`, so that one rule set confines all posts: a post may write `event/#`, `alarm/#`, `reply/#`, \
-`status`, `state` and `identity` of its own branch and read `order/#` and `receipt` there; the recorder reads \
-everything and writes `receipt` and `order/#`; headquarters reads everything and writes `order/#`. `guardpost- \
-provision broker` writes these rules for Mosquitto."""
+is `{site}/{post}`, so that one rule set confines all posts: a post may write `event/#`, `alarm/#`, `picture/#`, \
+`reply/#`, `status`, `state` and `identity` of its own branch and read `order/#` and `receipt` there; the \
+recorder reads everything and writes `receipt` and `order/#`; headquarters reads everything and writes `order/#`. \
+`guardpost-provision broker` writes these rules for Mosquitto."""
 
 _PARAMETERS: dict[str, dict[str, Any]] = {
     "root": {
@@ -32,6 +33,7 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
     },
     "site": {"description": "1 to 32 characters of a-z, 0-9 and -"},
     "post": {"description": "1 to 32 characters of a-z, 0-9 and -"},
+    "sha256": {"description": "SHA-256 of the payload, lower-case hex, as a `picture` event announced it"},
     "id": {"description": "the id of the order that is answered", "location": "$message.payload#/id"},
 }
 
@@ -93,6 +95,11 @@ def _channels(kinds: Sequence[str], orders: Sequence[str]) -> dict[str, Any]:
             "The same bytes of an event that cannot wait, ahead of all that waits, and again on every connection "
             "until the broker acknowledges it.",
         ),
+        "picture": _channel(
+            _TOPICS.picture("{sha256}"),
+            ["picture"],
+            "The bytes of a picture, after the event that announces them, over a connection of its own.",
+        ),
         "status": _channel(_TOPICS.status, ["status"], "Whether the post is connected; also its last will."),
         "state": _channel(_TOPICS.state, ["state"], "What holds now, and how far each chain goes. No evidence."),
         "identity": _channel(_TOPICS.identity, ["identity"], "The post's public keys."),
@@ -116,7 +123,7 @@ def _channel(address: str, messages: Sequence[str], description: str) -> dict[st
     }
 
 
-_POST_SENDS = ("event", "alarm", "status", "state", "identity", "reply")
+_POST_SENDS = ("event", "alarm", "picture", "status", "state", "identity", "reply")
 _RETAINED = ("status", "state", "identity", "receipt")
 
 
@@ -160,6 +167,10 @@ def _messages(kinds: Sequence[str], version: int, orders: Sequence[str]) -> dict
         event, EVENT_CONTENT_TYPE, "A kind or version of later firmware: kept like others."
     )
     found["alarm"] = _message(event, EVENT_CONTENT_TYPE)
+    found["picture"] = {
+        "description": "A JPEG; where the event says `sealed`, HPKE's encapsulated key and ciphertext of one.",
+        "contentType": PICTURE_CONTENT_TYPE,
+    }
     for name in ("status", "state", "identity", "receipt", "reply", *(f"order.{order}" for order in orders)):
         found[name] = _message({"$ref": f"schemas/{name}.json"}, _JSON)
     return found

@@ -1,5 +1,6 @@
 """The post's configuration: one TOML file into one frozen tree; every mistake is one line with its mend."""
 
+import base64
 import re
 from collections.abc import Iterable, Iterator
 from datetime import time, timedelta
@@ -104,8 +105,22 @@ def _broker(value: object) -> object:
     return {"host": url.hostname, "port": port or (8883 if tls else 1883), "tls": tls}
 
 
+_SIZES = {"kB": 1_000, "KiB": 1 << 10, "MB": 10**6, "MiB": 1 << 20, "GB": 10**9, "GiB": 1 << 30}
+SMALLEST_JOURNAL_BYTES = 4 << 20
+SMALLEST_STORE_BYTES = 4 << 20
+SLOWEST_PICTURES = 1_000
+
+
+def _size(value: object) -> object:
+    """``"500MB"``, ``"1GiB"``: bytes."""
+    found = re.fullmatch(r"(\d{1,9})(kB|KiB|MB|MiB|GB|GiB)", value) if isinstance(value, str) else None
+    if found is None:
+        raise problem(f'{value!r} is no size; write a number and a unit in quotes, like "500MB" or "1GiB"')
+    return int(found[1]) * _SIZES[found[2]]
+
+
 class LinkSection(Section):
-    """``[link]``: the way to the control room."""
+    """``[link]``: the way to the control room. ``picture_rate``: bytes a second that pictures may take of it."""
 
     brokers: Annotated[tuple[Annotated[Broker, BeforeValidator(_broker)], ...], Field(min_length=1)]
     root: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")] = "guardpost"
@@ -114,6 +129,7 @@ class LinkSection(Section):
     receipt_timeout: Duration = timedelta(seconds=30)
     keepalive: Duration = timedelta(seconds=60)
     state_every: Duration = timedelta(minutes=5)
+    picture_rate: Annotated[int, BeforeValidator(_size)] = 128_000
     password_file: Path | None = None
     ca_file: Path | None = None
     certificate_file: Path | None = None
@@ -131,6 +147,13 @@ class LinkSection(Section):
     def _state_paced(cls, value: timedelta) -> timedelta:
         if value < timedelta(seconds=5):
             raise problem('must be "5s" or more')
+        return value
+
+    @field_validator("picture_rate")
+    @classmethod
+    def _fast_enough(cls, value: int) -> int:
+        if value < SLOWEST_PICTURES:
+            raise problem('must be "1kB" or more (a second)')
         return value
 
     @model_validator(mode="after")
@@ -178,18 +201,6 @@ class TimeSection(Section):
     """``[time]``: a time server near the post, which ``guardpost check`` asks."""
 
     server: Annotated[TimeServer, BeforeValidator(_time_server)] | None = None
-
-
-_SIZES = {"kB": 1_000, "KiB": 1 << 10, "MB": 10**6, "MiB": 1 << 20, "GB": 10**9, "GiB": 1 << 30}
-SMALLEST_JOURNAL_BYTES = 4 << 20
-
-
-def _size(value: object) -> object:
-    """``"500MB"``, ``"1GiB"``: bytes."""
-    found = re.fullmatch(r"(\d{1,9})(kB|KiB|MB|MiB|GB|GiB)", value) if isinstance(value, str) else None
-    if found is None:
-        raise problem(f'{value!r} is no size; write a number and a unit in quotes, like "500MB" or "1GiB"')
-    return int(found[1]) * _SIZES[found[2]]
 
 
 class JournalSection(Section):
@@ -354,6 +365,87 @@ class SelftestSection(Section):
     at: tuple[Annotated[time, BeforeValidator(_time_of_day)], ...] = ()
 
 
+CameraEvent = Literal["checkin", "door", "duress", "missed", "order"]
+LARGEST_SIDE = 8_192
+SMALLEST_SIDE = 64
+LONGEST_BEFORE = timedelta(seconds=30)
+
+
+def _seal_key(value: object) -> object:
+    """An X25519 public key, base64url without padding: its 32 bytes."""
+    mend = "write the 43 characters that guardpost-provision picture-key printed"
+    if not isinstance(value, str) or re.fullmatch(r"[A-Za-z0-9_-]{43}", value) is None:
+        raise problem(f"{value!r} is no X25519 public key; {mend}")
+    key = base64.urlsafe_b64decode(value + "=")
+    if base64.urlsafe_b64encode(key).decode().rstrip("=") != value or not _agrees(key):
+        raise problem(f"{value!r} is no X25519 public key; {mend}")
+    return key
+
+
+def _agrees(key: bytes) -> bool:
+    """Whether a secret can be agreed on with a key: not with one of small order (RFC 7748, section 6.1)."""
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+
+    try:
+        X25519PrivateKey.generate().exchange(X25519PublicKey.from_public_bytes(key))
+    except ValueError:
+        return False
+    return True
+
+
+Side = Annotated[int, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE, multiple_of=2, strict=True)]
+Edge = Annotated[int, Field(ge=0, strict=True)]
+Length = Annotated[int, Field(ge=1, strict=True)]
+
+
+class CameraSection(Section):
+    """``[camera]``: what it looks at, when it takes pictures, and how long these are kept.
+
+    ``size``: width and height, pixels. ``rate``: frames a second that are kept for ``before``. ``masks``: left,
+    top, width and height of what is painted over, pixels. ``controls``: libcamera's, by name. ``seal_to``: the
+    X25519 public key of headquarters, which alone can open the pictures then.
+    """
+
+    number: Annotated[int, Field(ge=0, le=7, strict=True)] = 0
+    size: tuple[Side, Side] = (1920, 1080)
+    on: tuple[CameraEvent, ...] = ("checkin", "door", "duress", "missed", "order")
+    before: Duration = timedelta(seconds=3)
+    after: Duration = timedelta(seconds=1)
+    rate: Annotated[int, Field(ge=1, le=15, strict=True)] = 4
+    quality: Annotated[int, Field(ge=10, le=100, strict=True)] = 85
+    most_a_minute: Annotated[int, Field(ge=1, le=600, strict=True)] = 30
+    masks: tuple[tuple[Edge, Edge, Length, Length], ...] = ()
+    controls: dict[str, bool | int | float | str | tuple[float, ...]] = {}
+    seal_to: Annotated[bytes, BeforeValidator(_seal_key)] | None = None
+    keep_days: Annotated[int, Field(ge=0, le=36_500, strict=True)] = 30
+    most_bytes: Annotated[int, BeforeValidator(_size)] = 1 << 30
+
+    @field_validator("before", "after")
+    @classmethod
+    def _near(cls, value: timedelta) -> timedelta:
+        if value > LONGEST_BEFORE:
+            raise problem('must be "30s" or less: so many frames are held in memory')
+        return value
+
+    @field_validator("most_bytes")
+    @classmethod
+    def _room_for_some(cls, value: int) -> int:
+        if value < SMALLEST_STORE_BYTES:
+            raise problem('must be "4MiB" or more')
+        return value
+
+    @model_validator(mode="after")
+    def _masks_inside(self) -> "CameraSection":
+        width, height = self.size
+        for left, top, wide, high in self.masks:
+            if left + wide > width or top + high > height:
+                raise problem(
+                    f"mask [{left}, {top}, {wide}, {high}] (left, top, width, height) is not inside the picture, "
+                    f"which is {width} x {height}; make it smaller"
+                )
+        return self
+
+
 class Config(Section):
     """The whole file."""
 
@@ -369,6 +461,7 @@ class Config(Section):
     tamper: tuple[TamperSection, ...] = ()
     indicator: IndicatorSection | None = None
     ups: UpsSection | None = None
+    camera: CameraSection | None = None
     selftest: SelftestSection = SelftestSection()
 
     _written_ms: int = PrivateAttr(default=0)
@@ -404,6 +497,7 @@ class Config(Section):
 
     def _names(self) -> Iterator[tuple[str, str]]:
         yield "post", "the post itself"
+        yield "camera", "the camera"
         for kind in ("reader", "door", "button", "tamper"):
             for index, section in enumerate(getattr(self, kind)):
                 yield section.name, f"{kind}[{index}]"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from device.readings import ReplayRange
+from device.readings import Instant, ReplayRange
 
 
 class Answer(StrEnum):
@@ -49,4 +49,32 @@ class PowerOff:
     why: str
 
 
-Effect = Show | Reply | Replay | PowerOff
+@dataclass(frozen=True, slots=True)
+class TakePicture:
+    """Take pictures for the event ``why`` (its id), which happened ``at``: one for each of ``offsets_ms`` from it.
+
+    Each comes back as ``PictureTaken`` or ``PictureFailed``.
+    """
+
+    why: str
+    at: Instant
+    offsets_ms: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SendPicture:
+    """The picture was announced by ``event`` (its id): hand it over once that is acknowledged."""
+
+    sha256: str
+    event: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayPicture:
+    """Send a picture again; ``Replayed`` comes back when it is acknowledged, or why it cannot be."""
+
+    id: str
+    sha256: str
+
+
+Effect = Show | Reply | Replay | PowerOff | TakePicture | SendPicture | ReplayPicture

@@ -1,9 +1,10 @@
 """What the post records: the wire contract (docs/contract.md) as pydantic models."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 from device.readings import Assurance, ClockState
 
@@ -37,6 +38,9 @@ Seq = Annotated[int, Field(ge=1, le=MAX_SAFE_INTEGER, strict=True)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,32}$")]
 StaffId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 
+EventId = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/[1-9][0-9]{0,15}$")]
+Seconds = Annotated[str, Field(pattern=r"^-?[0-9]{1,12}\.[0-9]{3}$")]
+
 Verdict = Literal["accepted", "unknown", "expired", "revoked", "repeated"]
 
 
@@ -47,8 +51,9 @@ def rfc3339(wall_ms: int) -> str:
 
 
 def decimal_seconds(uptime_ms: int) -> str:
-    """Milliseconds as a decimal string of seconds with 3 decimals: ``86400.123``."""
-    return f"{uptime_ms // 1000}.{uptime_ms % 1000:03d}"
+    """Milliseconds as a decimal string of seconds with 3 decimals: ``86400.123``, ``-2.960``."""
+    sign, ms = "-" if uptime_ms < 0 else "", abs(uptime_ms)
+    return f"{sign}{ms // 1000}.{ms % 1000:03d}"
 
 
 def wall_ms_of(time: str) -> int:
@@ -114,6 +119,23 @@ class Door(Data):
     door: Name
     change: Literal["opened", "closed", "held", "forced", "tampered"]
     since: Time | None = Field(description="when the door was opened; null where that was not seen")
+
+
+class Picture(Data):
+    """A picture was taken and stored; its bytes travel on their own, and ``sha256`` is of these bytes."""
+
+    kind: ClassVar[str] = "picture"
+
+    sha256: Sha256
+    bytes: Annotated[int, Field(ge=1, le=MAX_SAFE_INTEGER)]
+    sealed: bool = Field(description="whether only headquarters can open it (HPKE)")
+    plain_sha256: Sha256 | None = Field(description="of the JPEG inside a sealed picture; null where it is not")
+    width: Annotated[int, Field(ge=1, le=65_535)]
+    height: Annotated[int, Field(ge=1, le=65_535)]
+    taken: Time = Field(description="when the camera took it")
+    offset: Seconds = Field(description="seconds from the event that asked to when it was taken")
+    why: EventId | None = Field(description="the id of the event that asked for it; null where none did")
+    replaces: Sha256 | None = Field(description="the same picture, which was too large for the broker")
 
 
 class System(Data):
@@ -266,22 +288,40 @@ class Lost(System):
     why: Text
 
 
+class PictureLost(System):
+    """A picture that was announced is gone for good; nobody need ask for it."""
+
+    change: Literal["lost"] = "lost"
+    picture: Sha256
+    why: Text
+
+
+def _change(data: object) -> str | None:
+    """What tells the forms of ``system`` apart; two of them speak of what is lost."""
+    if isinstance(data, Mapping):
+        change, of_picture = data.get("change"), "picture" in data
+    else:
+        change, of_picture = getattr(data, "change", None), isinstance(data, PictureLost)
+    return "lost-picture" if change == "lost" and of_picture else change
+
+
 SystemData = Annotated[
-    ChainBegan
-    | KeyChanged
-    | Booted
-    | Stopped
-    | Blind
-    | Sighted
-    | ClockChanged
-    | Power
-    | Storage
-    | RosterInForce
-    | Unusable
-    | OrderTaken
-    | SelfTested
-    | Lost,
-    Field(discriminator="change"),
+    Annotated[ChainBegan, Tag("chain")]
+    | Annotated[KeyChanged, Tag("key")]
+    | Annotated[Booted, Tag("boot")]
+    | Annotated[Stopped, Tag("stop")]
+    | Annotated[Blind, Tag("blind")]
+    | Annotated[Sighted, Tag("sighted")]
+    | Annotated[ClockChanged, Tag("clock")]
+    | Annotated[Power, Tag("power")]
+    | Annotated[Storage, Tag("storage")]
+    | Annotated[RosterInForce, Tag("roster")]
+    | Annotated[Unusable, Tag("refused")]
+    | Annotated[OrderTaken, Tag("order")]
+    | Annotated[SelfTested, Tag("selftest")]
+    | Annotated[Lost, Tag("lost")]
+    | Annotated[PictureLost, Tag("lost-picture")],
+    Discriminator(_change),
 ]
 
 
@@ -291,7 +331,7 @@ class Draft(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     subject: Name
-    data: Checkin | Door | SystemData
+    data: Checkin | Door | Picture | SystemData
 
     @property
     def kind(self) -> str:

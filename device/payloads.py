@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from device.events import Jwk, Name, Seq, Sha256, Text, Time, Uuid
+from device.events import EventId, Jwk, Name, Seq, Sha256, Text, Time, Uuid
 from device.readings import ClockState
 
 
@@ -98,7 +98,24 @@ class SelftestDone(Payload):
     id: Uuid
     ok: Literal[True]
     passed: bool = Field(description="no part has failed; some may have to be looked at")
-    event: Annotated[str, Field(pattern=r"^[0-9a-f-]{36}/[1-9][0-9]{0,15}$")]
+    event: EventId
+
+
+class PictureDone(Payload):
+    """``reply/{id}`` to a ``picture``: the event that announces it."""
+
+    id: Uuid
+    ok: Literal[True]
+    event: EventId
+    sha256: Sha256
+
+
+class PictureSent(Payload):
+    """``reply/{id}`` to a ``replay`` of a picture: its bytes were acknowledged by the broker."""
+
+    id: Uuid
+    ok: Literal[True]
+    sent: Literal[1]
 
 
 class Refusal(Payload):
@@ -109,4 +126,4 @@ class Refusal(Payload):
     error: Text
 
 
-Reply = ReplayDone | SelftestDone | Refusal
+Reply = ReplayDone | SelftestDone | PictureDone | PictureSent | Refusal

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from device.effects import Answer, Effect, PowerOff, Replay, Reply, Show
+from device.effects import Answer, Effect, PowerOff, Replay, ReplayPicture, Reply, SendPicture, Show, TakePicture
 from device.errors import JournalDamaged, NotReadable, NotRecorded
 from device.events import Draft, Jwk, rfc3339
 from device.readings import (
@@ -29,6 +29,7 @@ from device.readings import (
     PartBlind,
     PartSighted,
     Reading,
+    Replayed,
     RolledBack,
     Room,
     RuleReading,
@@ -38,7 +39,7 @@ from device.readings import (
 from device.record.chain import Chain
 from device.record.upkeep import Delivery
 from device.rules.rule import Seat
-from device.seams import Journal, Link, Panel, Upkeep, Watcher
+from device.seams import Journal, Link, Panel, Pictures, Upkeep, Watcher
 from device.turn import Turn
 
 BATCH = 256
@@ -83,10 +84,12 @@ class Post:
         upkeep: Upkeep,
         newest: int,
         watchers: Sequence[Watcher] = (),
+        pictures: Pictures | None = None,
     ) -> None:
         """``jwk``: the public half of the chain's key. ``began``: the first events of a new chain.
 
         ``newest``: the journal's newest position. ``watchers``: are told of every pass.
+        ``pictures``: None for a post without a camera.
         """
         self._inbox = inbox
         self._clock = clock
@@ -102,6 +105,7 @@ class Post:
         self._upkeep = upkeep
         self._newest = newest
         self._watchers = tuple(watchers)
+        self._pictures = pictures
         self._kept: deque[RuleReading] = deque()
         self._failure: CommitFailed | None = None
         self._failure_told = False
@@ -168,6 +172,8 @@ class Post:
         with self._readable():
             self._link.work(now, self._newest, self._holds)
             self._upkeep.work(now, self._delivery, idle=self._inbox.empty())
+        if self._pictures is not None:
+            self._pictures.work(self._link.done, self._link.through)
         self._tell_unread(now)
         self._show_line(now)
         for watcher in self._watchers:
@@ -360,8 +366,20 @@ class Post:
                 self._link.reply(order, members)
             case Replay(id=order, range=wanted):
                 self._link.replay(order, wanted, now)
+            case TakePicture() if self._pictures is not None:
+                self._pictures.take(effect)
+            case SendPicture(sha256=sha256, event=event) if self._pictures is not None:
+                self._pictures.announced(sha256, event, self._newest)
+            case ReplayPicture(id=order, sha256=sha256):
+                self._replay_picture(order, sha256, now)
             case PowerOff(why=why):
                 self._inbox.put(StopRequested(now, why, power_off=True))
+
+    def _replay_picture(self, order: str, sha256: str, now: Instant) -> None:
+        if self._pictures is None:
+            self._inbox.put(Replayed(now, order, {"ok": False, "error": "this post has no camera"}))
+        else:
+            self._pictures.again(order, sha256)
 
     def _holds(self) -> dict[str, Any]:
         """What the rules hold, and the post's own health, of which they know a part."""

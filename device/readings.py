@@ -107,6 +107,7 @@ class Trouble(StrEnum):
     SITE_KEY = "site key"
     SNAPSHOT = "snapshot"
     BROKER = "broker"
+    CAMERA = "camera"
     RECEIPT = "receipt"
 
 
@@ -198,6 +199,59 @@ class Vitals:
 
 
 @dataclass(frozen=True, slots=True)
+class Photo:
+    """What came from the camera for the event ``why`` (its id), before it is stored; no rule hears of it.
+
+    ``jpeg``: with its EXIF, masks painted over. ``size``: width and height in pixels. ``taken``: the instant of the
+    frame. ``offset_ms``: from the event to it.
+    """
+
+    why: str
+    jpeg: bytes
+    size: tuple[int, int]
+    taken: Instant
+    offset_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PictureTaken:
+    """A picture is stored, for the event ``why`` (its id). ``size``: width and height in pixels.
+
+    ``sha256``: of the ``length`` bytes that are stored and sent. ``plain_sha256``: of the JPEG inside where these
+    are sealed, else None. ``taken``: the instant of the frame. ``offset_ms``: from the event to it.
+    ``replaces``: the sha256 of the same picture, which was too large for the broker.
+    """
+
+    at: Instant
+    why: str | None
+    sha256: str
+    length: int
+    plain_sha256: str | None
+    size: tuple[int, int]
+    taken: Instant
+    offset_ms: int
+    replaces: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFailed:
+    """A picture for the event ``event`` (its id) could not be taken or stored. ``why``: one line for people."""
+
+    at: Instant
+    event: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class PictureGone:
+    """A picture that was announced cannot be handed over any more."""
+
+    at: Instant
+    sha256: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class StopRequested:
     """Someone asked the program to end (a signal), or a rule did. ``power_off``: the machine should end as well."""
 
@@ -267,7 +321,10 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A well-formed order. ``sha256``: of its bytes, so that the same order again is known as the same."""
+    """A well-formed order. ``sha256``: of its bytes, so that the same order again is known as the same.
+
+    ``replay``, ``picture``: the events, or the picture by its SHA-256, that a ``replay`` asks for.
+    """
 
     at: Instant
     name: str
@@ -276,6 +333,7 @@ class Asked:
     sha256: str
     replay: "ReplayRange | None"
     ack: tuple[int, int]
+    picture: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,5 +394,8 @@ RuleReading = (
     | Removed
     | MainsChanged
     | Vitals
+    | PictureTaken
+    | PictureFailed
+    | PictureGone
 )
 Reading = RuleReading | LinkReading

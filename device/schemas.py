@@ -3,15 +3,17 @@
 import json
 import sys
 from collections.abc import Mapping
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
 from device.asyncapi import document
-from device.events import Checkin, Door, Envelope, SystemData
+from device.events import Checkin, Door, Envelope, Picture, SystemData
 from device.link.orders import ORDERS
 from device.link.receipts import Receipt
 from device.payloads import Identity, Reply, State, Status
@@ -20,7 +22,7 @@ VERSION = 1
 """The ``v1`` at the end of a CloudEvents type."""
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_DATA: dict[str, Any] = {"checkin": Checkin, "door": Door, "system": SystemData}
+_DATA: dict[str, Any] = {"checkin": Checkin, "door": Door, "picture": Picture, "system": SystemData}
 _WRITTEN: dict[str, Any] = {
     "event": Envelope,
     **{f"data.{kind}.v{VERSION}": model for kind, model in _DATA.items()},
@@ -29,9 +31,9 @@ _WRITTEN: dict[str, Any] = {
     "identity": Identity,
     "reply": Reply,
 }
-_TAKEN: dict[str, type[BaseModel]] = {
+_TAKEN: dict[str, Any] = {
     "receipt": Receipt,
-    **{f"order.{name}": model for name, model in ORDERS.items()},
+    **{f"order.{name}": reduce(or_, forms) for name, forms in ORDERS.items()},
 }
 
 

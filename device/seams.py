@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from device.effects import Answer
+from device.config import Broker
+from device.effects import Answer, TakePicture
 from device.readings import Instant, LinkReading, ReplayRange, RuleReading
 from device.record.chain import Sealed
 from device.record.journal import Sent
@@ -67,6 +68,11 @@ class Link(Protocol):
         ...
 
     @property
+    def through(self) -> tuple[Broker, str] | None:
+        """The broker that is connected, and the MQTT version spoken with it."""
+        ...
+
+    @property
     def done(self) -> int:
         """Every event up to this position was acknowledged by a broker."""
         ...
@@ -114,4 +120,24 @@ class Link(Protocol):
 
     def close(self) -> None:
         """Disconnect."""
+        ...
+
+
+class Pictures(Protocol):
+    """What the loop needs of the camera and of where its pictures go. All calls return at once."""
+
+    def take(self, wanted: TakePicture) -> None:
+        """Take pictures; each comes back as ``PictureTaken`` or ``PictureFailed``."""
+        ...
+
+    def announced(self, sha256: str, event: str, position: int) -> None:
+        """The event (its id) that announces a picture is on disk, at ``position`` or before."""
+        ...
+
+    def again(self, order: str, sha256: str) -> None:
+        """Send a picture again; the result comes back as ``Replayed``."""
+        ...
+
+    def work(self, done: int, through: tuple[Broker, str] | None) -> None:
+        """How far events are acknowledged, and by which broker, over which MQTT version; None without a line."""
         ...

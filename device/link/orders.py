@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from device.errors import Unreadable
-from device.events import MAX_EVENT_BYTES, Seq, Time, Uuid
+from device.events import MAX_EVENT_BYTES, Seq, Sha256, Time, Uuid
 from device.readings import Arrived, Asked, Misasked, ReplayRange
 from device.record.chain import parse_json
 
@@ -36,12 +36,26 @@ class ReplayOrder(Order):
         return self
 
 
+class ReplayPictureOrder(Order):
+    """``order/replay`` with a picture: send its bytes again."""
+
+    picture: Sha256
+
+
+class PictureOrder(Order):
+    """``order/picture``: take a picture now."""
+
+
 class SelftestOrder(Order):
     """``order/selftest``: say in an event how every part stands, and play the lights."""
 
 
-ORDERS: dict[str, type[Order]] = {"replay": ReplayOrder, "selftest": SelftestOrder}
-"""Every order this firmware obeys, by its topic's last level."""
+ORDERS: dict[str, tuple[type[Order], ...]] = {
+    "replay": (ReplayOrder, ReplayPictureOrder),
+    "picture": (PictureOrder,),
+    "selftest": (SelftestOrder,),
+}
+"""Every order this firmware obeys, by its topic's last level, in each of its forms."""
 
 
 def read_order(name: str, arrived: Arrived) -> Asked | Misasked:
@@ -54,8 +68,9 @@ def read_order(name: str, arrived: Arrived) -> Asked | Misasked:
     replay = None
     if isinstance(order, ReplayOrder):
         replay = ReplayRange(order.chain, order.from_, order.to)
+    picture = order.picture if isinstance(order, ReplayPictureOrder) else None
     digest = hashlib.sha256(arrived.payload).hexdigest()
-    return Asked(arrived.at, name, order.id, _milliseconds(order.expires), digest, replay, ack)
+    return Asked(arrived.at, name, order.id, _milliseconds(order.expires), digest, replay, ack, picture)
 
 
 class _Bad(ValueError):
@@ -74,8 +89,10 @@ def _validated(name: str, payload: bytes) -> Order:
     except Unreadable as error:
         raise _Bad(str(error)) from None
     readable = _id_of(content.get("id"))
-    if (model := ORDERS.get(name)) is None:
+    if (forms := ORDERS.get(name)) is None:
         raise _Bad(f"this firmware knows no such order; it knows {', '.join(ORDERS)}", readable)
+    # The last form whose own members are there, else the first: what is wrong is told of that one.
+    model = next((form for form in reversed(forms) if _own_members(form) <= content.keys()), forms[0])
     try:
         order = model.model_validate(content)
         _milliseconds(order.expires)
@@ -85,6 +102,11 @@ def _validated(name: str, payload: bytes) -> Order:
     except ValueError:
         raise _Bad("expires is no time", readable) from None
     return order
+
+
+def _own_members(form: type[Order]) -> set[str]:
+    """What an order has beside what all orders have."""
+    return {field.alias or name for name, field in form.model_fields.items() if name not in Order.model_fields}
 
 
 class _Id(BaseModel):

@@ -37,6 +37,10 @@ class Topics:
         """A copy of an event that cannot wait."""
         return f"{self.base}/alarm/{kind}"
 
+    def picture(self, sha256: str) -> str:
+        """A picture's bytes, by their hash."""
+        return f"{self.base}/picture/{sha256}"
+
     def reply(self, order: str) -> str:
         """The answer to one order."""
         return f"{self.base}/reply/{order}"

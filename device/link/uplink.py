@@ -134,6 +134,11 @@ class Uplink:
         return self._call is not None and self._call.up
 
     @property
+    def through(self) -> tuple[Broker, str] | None:
+        """The broker that is connected, and the MQTT version spoken with it."""
+        return (self._call.broker, self._call.version) if self._call is not None and self._call.up else None
+
+    @property
     def done(self) -> int:
         """Every event up to this position was acknowledged by a broker."""
         return self._sender.done

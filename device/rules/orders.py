@@ -5,9 +5,9 @@ from typing import Any
 
 from pydantic import Field
 
-from device.effects import Effect, Replay, Reply
-from device.events import Draft, OrderTaken, SelfTested
-from device.readings import Asked, Instant, Misasked, Replayed, ReplayRange, Started
+from device.effects import Effect, Replay, ReplayPicture, Reply
+from device.events import Draft, OrderTaken, Picture, SelfTested
+from device.readings import Asked, Instant, Misasked, PictureFailed, Replayed, ReplayRange, Started
 from device.rules.rule import Cause, Due, Numbered, State, Step
 
 LONGEST_AHEAD_MS = 24 * 3600 * 1000
@@ -22,12 +22,15 @@ FLOOD_TOLD_EVERY_MS = 60_000
 class Known(State):
     """An order that was taken. ``reply``: what was answered, None while it is being worked on.
 
-    ``replay``: chain, first and last number of what it asked for.
+    ``replay``: chain, first and last number of what it asked for. ``picture``: the one that it asked for.
+    ``event``: of an order to take one, the id of the event that it was taken.
     """
 
     sha256: str
     expires_ms: int
     replay: tuple[str, int, int] | None = None
+    picture: str | None = None
+    event: str | None = None
     reply: dict[str, Any] | None = None
 
 
@@ -47,6 +50,10 @@ class OrdersRule:
     name = "orders"
     initial = OrdersState()
 
+    def __init__(self, *, no_pictures: str | None = None) -> None:
+        """``no_pictures``: why an order to take one is refused; None where it is obeyed."""
+        self._no_pictures = no_pictures
+
     def step(self, state: OrdersState, cause: Cause, now: Instant) -> Step[OrdersState]:
         """Decide one cause."""
         match cause:
@@ -58,10 +65,18 @@ class OrdersRule:
                 return _answered(state, order_id, dict(reply))
             case Numbered(id=event, draft=Draft(data=SelfTested(order=str(order_id), passed=passed))):
                 return _answered(state, order_id, {"ok": True, "passed": passed, "event": event})
+            case Numbered(id=event, draft=Draft(data=OrderTaken(what="picture", id=str(order_id), ok=True))):
+                known = state.known[order_id].model_copy(update={"event": event})
+                return Step(state.model_copy(update={"known": {**state.known, order_id: known}}))
+            case Numbered(id=event, draft=Draft(data=Picture(why=str(why), sha256=sha256, replaces=None))):
+                return _pictured(state, why, {"ok": True, "event": event, "sha256": sha256})
+            case PictureFailed(event=event, why=why):
+                return _pictured(state, event, {"ok": False, "error": why})
             case Due() if state.flood_ms is not None and now.uptime_ms >= state.flood_ms + FLOOD_TOLD_EVERY_MS:
                 return _flood(state)
             case Started(same_boot=same_boot):
-                return Step(state if same_boot else _rebooted(state, now), (), _unfinished(state))
+                untaken, replies = _untaken(state if same_boot else _rebooted(state, now))
+                return Step(untaken, (), (*replies, *_unfinished(untaken)))
             case _:
                 return Step(state)
 
@@ -88,6 +103,8 @@ class OrdersRule:
             return _refuse(
                 state, order.name, order.id, f"{REMEMBERED} orders are still in their time; try later", now
             )
+        if order.name == "picture" and self._no_pictures is not None:
+            return _refuse(state, order.name, order.id, self._no_pictures, now)
         if state.tokens == 0:
             return _flooded(state, now)
         taken = state.model_copy(
@@ -107,16 +124,37 @@ class OrdersRule:
 def _known(order: Asked) -> Known:
     wanted = order.replay
     replay = None if wanted is None else (wanted.chain, wanted.first, wanted.last)
-    return Known(sha256=order.sha256, expires_ms=order.expires_ms, replay=replay)
+    return Known(sha256=order.sha256, expires_ms=order.expires_ms, replay=replay, picture=order.picture)
 
 
 def _unfinished(state: OrdersState) -> tuple[Effect, ...]:
     """What a restart cut short: the broker was told that the order is taken, and will not bring it again."""
-    return tuple(
-        Replay(order_id, ReplayRange(*known.replay))
-        for order_id, known in state.known.items()
-        if known.reply is None and known.replay is not None
-    )
+    effects: list[Effect] = []
+    for order_id, known in state.known.items():
+        if known.reply is None and known.replay is not None:
+            effects.append(Replay(order_id, ReplayRange(*known.replay)))
+        elif known.reply is None and known.picture is not None:
+            effects.append(ReplayPicture(order_id, known.picture))
+    return tuple(effects)
+
+
+def _untaken(state: OrdersState) -> tuple[OrdersState, tuple[Effect, ...]]:
+    """Pictures that a restart cut short: one taken now would not be what was asked for."""
+    replies: list[Effect] = []
+    for order_id, known in state.known.items():
+        if known.reply is None and known.event is not None:
+            step = _answered(state, order_id, {"ok": False, "error": "the post ended before it was taken"})
+            state = step.state
+            replies.extend(step.effects)
+    return state, tuple(replies)
+
+
+def _pictured(state: OrdersState, why: str, reply: dict[str, Any]) -> Step[OrdersState]:
+    """What came of an order to take a picture, if the event ``why`` was one."""
+    for order_id, known in state.known.items():
+        if known.event == why and known.reply is None:
+            return _answered(state, order_id, reply)
+    return Step(state)
 
 
 def _rebooted(state: OrdersState, now: Instant) -> OrdersState:
@@ -125,6 +163,8 @@ def _rebooted(state: OrdersState, now: Instant) -> OrdersState:
 
 
 def _effects(order: Asked) -> tuple[Effect, ...]:
+    if order.picture is not None:
+        return (ReplayPicture(order.id, order.picture),)
     return () if order.replay is None else (Replay(order.id, order.replay),)
 
 

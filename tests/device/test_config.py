@@ -145,6 +145,7 @@ BROKER_MEND = "is no broker address; write mqtts://host:8883, or mqtt://127.0.0.
 HOURS_MEND = 'are no hours; write from and until, local time, in quotes, like "22:00-06:00"'
 SERVER_MEND = 'is no time server; write its address, like "192.168.1.1"'
 ZONE_MEND = 'is no time zone; write an IANA name like "Asia/Jakarta"'
+PICTURE_KEY = "write the 43 characters that guardpost-provision picture-key printed"
 PLACES = "since it becomes an event's subject"
 
 MISTAKES = {
@@ -395,6 +396,47 @@ MISTAKES = {
     "two parts of one name": (
         POST + LINK + DOOR + BUTTON.replace('"checkin"\npin', '"front"\npin'),
         f"name front is used by door[0] and by button[0]; give each its own name, {PLACES}",
+    ),
+    "a door with the camera's subject": (
+        POST + LINK + DOOR.replace("front", "camera"),
+        f"name camera is used by the camera and by door[0]; give each its own name, {PLACES}",
+    ),
+    "a picture that JPEG cannot halve": (
+        POST + LINK + "[camera]\nsize = [1921, 1080]\n",
+        "camera.size[0]: 1921 cannot be used; it must be a multiple of 2",
+    ),
+    "a mask outside the picture": (
+        POST + LINK + "[camera]\nsize = [640, 480]\nmasks = [[0, 0, 10, 10], [600, 0, 100, 10]]\n",
+        "camera: mask [600, 0, 100, 10] (left, top, width, height) is not inside the picture, which is 640 x 480; "
+        "make it smaller",
+    ),
+    "a seal key that is no key": (
+        POST + LINK + '[camera]\nseal_to = "secret"\n',
+        f"camera.seal_to: 'secret' is no X25519 public key; {PICTURE_KEY}",
+    ),
+    "a seal key that is no key's spelling": (
+        POST + LINK + f'[camera]\nseal_to = "CQ{"A" * 40}B"\n',
+        f"camera.seal_to: 'CQ{'A' * 40}B' is no X25519 public key; {PICTURE_KEY}",
+    ),
+    "a seal key with which nothing can be agreed": (
+        POST + LINK + f'[camera]\nseal_to = "{"A" * 43}"\n',
+        f"camera.seal_to: '{'A' * 43}' is no X25519 public key; {PICTURE_KEY}",
+    ),
+    "pictures at what nobody does": (
+        POST + LINK + '[camera]\non = ["sneeze"]\n',
+        "camera.on[0]: 'sneeze' cannot be used; it must be 'checkin', 'door', 'duress', 'missed' or 'order'",
+    ),
+    "more frames than memory": (
+        POST + LINK + '[camera]\nbefore = "31s"\n',
+        'camera.before: must be "30s" or less: so many frames are held in memory',
+    ),
+    "room for no picture": (
+        POST + LINK + '[camera]\nmost_bytes = "3MB"\n',
+        'camera.most_bytes: must be "4MiB" or more',
+    ),
+    "pictures that never arrive": (
+        POST + LINK.rstrip() + '\npicture_rate = "0kB"\n',
+        'link.picture_rate: must be "1kB" or more (a second)',
     ),
     "a door with the post's own subject": (
         POST + LINK + DOOR.replace("front", "post"),

@@ -143,7 +143,7 @@ def asked(members: dict[str, Any], name: str = "replay") -> Asked | Misasked:
 
 
 def test_orders_are_taken_as_the_schema_says() -> None:
-    assert set(ORDERS) == {"replay", "selftest"}
+    assert set(ORDERS) == {"replay", "picture", "selftest"}
     schema = Draft202012Validator(json.loads((FOLDER / "order.replay.json").read_text()))
     good = {"id": ORDER, "expires": rfc3339(at().wall_ms), "chain": CHAIN, "from": 1, "to": 1000}
     assert schema.is_valid(good)
@@ -153,14 +153,27 @@ def test_orders_are_taken_as_the_schema_says() -> None:
         assert isinstance(asked({**good, name: value}), Misasked)
 
 
-def test_a_self_test_is_asked_for_as_the_schema_says() -> None:
-    schema = Draft202012Validator(json.loads((FOLDER / "order.selftest.json").read_text()))
+@pytest.mark.parametrize("order", ["selftest", "picture"])
+def test_an_order_of_no_members_is_asked_for_as_the_schema_says(order: str) -> None:
+    schema = Draft202012Validator(json.loads((FOLDER / f"order.{order}.json").read_text()))
     good = {"id": ORDER, "expires": rfc3339(at().wall_ms)}
     assert schema.is_valid(good)
-    assert isinstance(asked(good, "selftest"), Asked)
+    assert isinstance(asked(good, order), Asked)
     for name, value in (("id", "x"), ("expires", "soon"), ("from", 1)):
         assert not schema.is_valid({**good, name: value})
-        assert isinstance(asked({**good, name: value}, "selftest"), Misasked)
+        assert isinstance(asked({**good, name: value}, order), Misasked)
+
+
+def test_a_picture_is_asked_for_again_as_the_schema_says() -> None:
+    schema = Draft202012Validator(json.loads((FOLDER / "order.replay.json").read_text()))
+    good = {"id": ORDER, "expires": rfc3339(at().wall_ms), "picture": "ab" * 32}
+    assert schema.is_valid(good)
+    order = asked(good)
+    assert isinstance(order, Asked)
+    assert (order.picture, order.replay) == ("ab" * 32, None)
+    for spoilt in ({**good, "picture": "AB"}, {**good, "chain": CHAIN}, {**good, "from": 1}):
+        assert not schema.is_valid(spoilt)
+        assert isinstance(asked(spoilt), Misasked)
 
 
 def replies(journal: Journal) -> Iterator[bytes]:

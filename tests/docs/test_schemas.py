@@ -22,6 +22,8 @@ from device.events import (
     Lost,
     OrderTaken,
     PartTest,
+    Picture,
+    PictureLost,
     Position,
     Power,
     RosterInForce,
@@ -68,6 +70,15 @@ def every_kind() -> Iterator[Data]:
     parts = [PartTest(what="reader gate", ok=ok, why="x" * 1000) for ok in (False, True, None)] * 8
     yield SelfTested(why="check", order=None, passed=False, parts=tuple(parts))
     yield Lost.model_validate({"chain": CHAIN, "from": 2**53 - 2, "to": 2**53 - 1, "why": "removed"})
+    yield PictureLost(picture="ef" * 32, why="removed")
+    yield Picture(
+        sha256="ab" * 32, bytes=1, sealed=False, plain_sha256=None, width=64, height=64, taken=WHEN, offset="0.000",
+        why=None, replaces=None,
+    )  # fmt: skip
+    yield Picture(
+        sha256="ab" * 32, bytes=2**53 - 1, sealed=True, plain_sha256="cd" * 32, width=65_535, height=65_535,
+        taken=WHEN, offset="-30.001", why=f"{CHAIN}/{2**53 - 1}", replaces="ef" * 32,
+    )  # fmt: skip
     yield Checkin(method="badge", officer=None, badge="cd" * 32, verdict="unknown", assurance="uid", reader="gate")
     yield Checkin(method="button", officer=None, badge=None, verdict="accepted", assurance="none", reader=None)
     yield Door(door="front", change="held", since=WHEN)
@@ -104,7 +115,7 @@ def test_the_files_are_what_the_models_say(tmp_path: Path) -> None:
 
 
 def test_every_form_is_tried() -> None:
-    assert {type(data) for data in every_kind()} == {Checkin, Door, *System.__subclasses__()}
+    assert {type(data) for data in every_kind()} == {Checkin, Door, Picture, *System.__subclasses__()}
 
 
 @pytest.mark.parametrize("event", sealed_events(), ids=lambda event: f"{event['type']}-{event['seq']}")

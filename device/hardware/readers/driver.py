@@ -1,5 +1,6 @@
 """What a reader's driver is: the keys of its ``[[reader]]``, and how it is opened."""
 
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -19,12 +20,13 @@ class Copper:
     """Where the post's wires end: on a Pi, or in the simulator.
 
     ``bus_errors``: what the pin factory's library raises where a transfer fails. ``open_input``: opens an input
-    event device by its path (``hid.open_evdev`` on a Pi).
+    event device by its path (``hid.open_evdev`` on a Pi). ``camera``: the command of the camera's child process.
     """
 
     factory: "Factory"
     bus_errors: tuple[type[Exception], ...] = (OSError,)
     open_input: Callable[[str], Any] | None = None
+    camera: tuple[str, ...] = (sys.executable, "-m", "device.hardware.camera.child")
 
 
 @dataclass(frozen=True)

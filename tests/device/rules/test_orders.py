@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from device.effects import Replay, Reply
-from device.events import OrderTaken
-from device.readings import Asked, Instant, Misasked, Replayed, ReplayRange, Started
+from device.effects import Replay, ReplayPicture, Reply
+from device.events import Draft, OrderTaken, Picture, rfc3339
+from device.readings import Asked, Instant, Misasked, PictureFailed, Replayed, ReplayRange, Started
 from device.rules.orders import (
     FLOOD_TOLD_EVERY_MS,
     LONGEST_AHEAD_MS,
@@ -14,7 +14,7 @@ from device.rules.orders import (
     OrdersRule,
     OrdersState,
 )
-from device.rules.rule import Cause, Due, Seat, Step
+from device.rules.rule import Cause, Due, Numbered, Seat, Step
 
 NOON = Instant(uptime_ms=1_000_000, wall_ms=1_795_500_000_000)
 RANGE = ReplayRange("0a0a0a0a-0000-4000-8000-000000000000", 1, 5)
@@ -172,3 +172,62 @@ def test_a_reboot_does_not_leave_the_bucket_waiting_for_an_earlier_uptime() -> N
     desk.take(Started(boot, False, "1"))
     soon = replace(boot, uptime_ms=5_000 + TOKEN_EVERY_MS)
     assert desk.take(order(at=soon)).effects == (Replay(uuid(1), RANGE),)
+
+
+PICTURE = Asked(NOON, "picture", uuid(1), NOON.wall_ms + 60_000, "aa", None, (1, 1))
+TOOK = Draft(subject="post", data=OrderTaken(what="picture", id=uuid(1), ok=True, error=None))
+
+
+def announced(why: str, sha256: str = "ab" * 32) -> Draft:
+    data = Picture(
+        sha256=sha256, bytes=9, sealed=False, plain_sha256=None, width=640, height=480,
+        taken=rfc3339(NOON.wall_ms), offset="0.040", why=why, replaces=None,
+    )  # fmt: skip
+    return Draft(subject="camera", data=data)
+
+
+def test_an_order_for_a_picture_is_answered_once_the_picture_is_announced() -> None:
+    desk = Desk()
+    assert desk.take(PICTURE).effects == ()
+    desk.take(Numbered(f"{uuid(5)}/3", TOOK))
+    assert desk.take(Numbered(f"{uuid(5)}/4", announced(f"{uuid(5)}/2"))).effects == ()
+    reply = Reply(uuid(1), {"ok": True, "event": f"{uuid(5)}/5", "sha256": "ab" * 32})
+    assert desk.take(Numbered(f"{uuid(5)}/5", announced(f"{uuid(5)}/3"))).effects == (reply,)
+    desk.restart()
+    assert desk.take(PICTURE).effects == (reply,)
+
+
+def test_an_order_for_a_picture_that_cannot_be_taken_is_answered_with_why() -> None:
+    desk = Desk()
+    desk.take(PICTURE)
+    desk.take(Numbered(f"{uuid(5)}/3", TOOK))
+    step = desk.take(PictureFailed(NOON, f"{uuid(5)}/3", "no camera is connected"))
+    assert step.effects == (Reply(uuid(1), {"ok": False, "error": "no camera is connected"}),)
+
+
+def test_a_picture_that_a_restart_cut_short_is_not_taken_later() -> None:
+    desk = Desk()
+    desk.take(PICTURE)
+    desk.take(Numbered(f"{uuid(5)}/3", TOOK))
+    desk.restart()
+    refusal = Reply(uuid(1), {"ok": False, "error": "the post ended before it was taken"})
+    assert desk.take(Started(NOON, True, "1")).effects == (refusal,)
+    assert desk.take(PICTURE).effects == (refusal,)
+
+
+def test_a_post_that_takes_no_pictures_says_so() -> None:
+    desk = Desk()
+    desk.seat = Seat(OrdersRule(no_pictures="this post has no camera"), OrdersRule.initial)
+    assert desk.take(PICTURE).effects == (Reply(uuid(1), {"ok": False, "error": "this post has no camera"}),)
+    assert [event.ok for event in desk.events] == [False]
+
+
+def test_a_picture_is_sent_again_and_goes_on_after_a_restart() -> None:
+    desk = Desk()
+    asked = replace(order(), replay=None, picture="ab" * 32)
+    assert desk.take(asked).effects == (ReplayPicture(uuid(1), "ab" * 32),)
+    desk.restart()
+    assert desk.take(Started(NOON, True, "1")).effects == (ReplayPicture(uuid(1), "ab" * 32),)
+    assert desk.take(Replayed(NOON, uuid(1), {"ok": True, "sent": 1})).effects == (
+        Reply(uuid(1), {"ok": True, "sent": 1}),
+    )

@@ -1,0 +1,135 @@
+"""What the post and its camera child say to each other: lines of JSON down its standard input, frames up from it.
+
+Down: ``Settings`` first, then ``Take`` and ``Fit``, a line of JSON each, with ``is`` telling them apart.
+Up: a header of JSON behind its length in 4 bytes (big-endian), then ``body`` bytes.
+"""
+
+import struct
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from device.readings import ClockState
+
+LENGTH = struct.Struct(">I")
+MOST_HEADER_BYTES = 4096
+MOST_BODY_BYTES = 16 << 20
+"""Far more than a JPEG of the largest sensor; more means that the two do not understand each other."""
+ALIVE_EVERY_MS = 500
+
+Box = tuple[int, int, int, int]
+"""Left, top, width and height of a mask, in pixels of the size that was asked for."""
+
+
+class Message(BaseModel):
+    """Base of all of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+class Settings(Message):
+    """What the camera is to do.
+
+    ``rate``: frames a second that are kept for ``before_ms``. ``controls``: libcamera's, by name; those that the
+    camera does not list are left alone and told. ``quality``: of the JPEG, 1 to 100. ``source``: the post's.
+    """
+
+    is_: Literal["settings"] = Field("settings", alias="is")
+    camera: int
+    size: tuple[int, int]
+    rate: int
+    before_ms: int
+    masks: tuple[Box, ...]
+    controls: dict[str, bool | int | float | str | tuple[float, ...]]
+    quality: int
+    source: str
+
+
+class Take(Message):
+    """Take a picture ``offset_ms`` from the uptime ``at_ms`` (CLOCK_BOOTTIME), which was ``wall_ms`` UTC.
+
+    ``why``: the event's id. ``number``: of this picture, for its answer.
+    """
+
+    is_: Literal["take"] = Field("take", alias="is")
+    number: int
+    why: str
+    at_ms: int
+    wall_ms: int
+    clock: ClockState
+    offset_ms: int
+
+
+class Fit(Message):
+    """From now on no JPEG is larger than ``most_bytes``."""
+
+    is_: Literal["fit"] = Field("fit", alias="is")
+    most_bytes: int
+
+
+class Alive(Message):
+    """Every ``ALIVE_EVERY_MS``. ``frame_ms``: uptime of the newest frame, None before the first one.
+
+    ``blind``: why nothing can be seen in the frames, or why there are none; empty while all is well.
+    """
+
+    is_: Literal["alive"] = Field("alive", alias="is")
+    frame_ms: int | None
+    blind: str
+    body: Literal[0] = 0
+
+
+class Told(Message):
+    """A line for the post to record once, as ``control X is not of this camera``."""
+
+    is_: Literal["told"] = Field("told", alias="is")
+    why: str
+    body: Literal[0] = 0
+
+
+class Shot(Message):
+    """The picture ``number``; its JPEG follows, ``body`` bytes. ``taken_ms``: uptime of the frame."""
+
+    is_: Literal["shot"] = Field("shot", alias="is")
+    number: int
+    taken_ms: int
+    width: int
+    height: int
+    body: Annotated[int, Field(gt=0, le=MOST_BODY_BYTES)]
+
+
+class Missed(Message):
+    """There is no picture ``number``."""
+
+    is_: Literal["missed"] = Field("missed", alias="is")
+    number: int
+    why: str
+    body: Literal[0] = 0
+
+
+Down = Annotated[Settings | Take | Fit, Field(discriminator="is_")]
+Up = Annotated[Alive | Told | Shot | Missed, Field(discriminator="is_")]
+
+_DOWN: TypeAdapter[Settings | Take | Fit] = TypeAdapter(Down)
+_UP: TypeAdapter[Alive | Told | Shot | Missed] = TypeAdapter(Up)
+
+
+def down(message: Settings | Take | Fit) -> bytes:
+    """A message to the child, with its line's end."""
+    return message.model_dump_json(by_alias=True).encode() + b"\n"
+
+
+def read_down(line: bytes) -> Settings | Take | Fit:
+    """A line as the child reads it. Raises ValueError."""
+    return _DOWN.validate_json(line)
+
+
+def up(message: Alive | Told | Shot | Missed) -> bytes:
+    """A message's header to the post; the body follows it."""
+    header = message.model_dump_json(by_alias=True).encode()
+    return LENGTH.pack(len(header)) + header
+
+
+def read_up(header: bytes) -> Alive | Told | Shot | Missed:
+    """A header as the post reads it, without its length. Raises ValueError."""
+    return _UP.validate_json(header)
