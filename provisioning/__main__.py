@@ -1,4 +1,4 @@
-"""The command line of provisioning: ``guardpost-provision broker|roster``."""
+"""The command line of provisioning: ``guardpost-provision broker|roster|picture-key``."""
 
 import argparse
 import sys
@@ -53,6 +53,10 @@ def _parser() -> argparse.ArgumentParser:
     roster = commands.add_parser("roster", help="check a roster file and count its officers and badges")
     roster.set_defaults(command=_roster)
     roster.add_argument("file", type=Path, metavar="FILE")
+
+    key = commands.add_parser("picture-key", help="make the key pair that pictures are sealed with")
+    key.set_defaults(command=_picture_key)
+    key.add_argument("file", type=Path, metavar="FILE", help="where the private key goes; a new file")
     return parser
 
 
@@ -71,6 +75,19 @@ def _roster(options: argparse.Namespace) -> int:
     from provisioning.roster import roster_summary
 
     print(roster_summary(options.file, date.today()))
+    return 0
+
+
+def _picture_key(options: argparse.Namespace) -> int:
+    from provisioning.picture_key import make_picture_key
+
+    public = make_picture_key(options.file)
+    print(f"{options.file} is the private key. It alone opens the pictures that posts seal for it: keep it off the")
+    print("posts and the broker, keep a copy where it cannot burn with the first, and name it with --key FILE in")
+    print("`guardpost-recorder pictures open` and `export`. Write the public key into each post's configuration:")
+    print()
+    print("[camera]")
+    print(f'seal_to = "{public}"')
     return 0
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from device.errors import GuardpostError
 from recorder.arguments import parser
 from recorder.broker import Broker, parse_broker
-from recorder.errors import OrderFailed, UsageError
+from recorder.errors import Damaged, NoProof, OrderFailed, UsageError
 from recorder.replaying import replay
 from recorder.selftesting import selftest
 from recorder.service import Recorder, Settings
@@ -23,7 +23,8 @@ def main(argv: list[str] | None = None) -> int:
         code: int = args.command(args)
     except GuardpostError as error:
         print(f"guardpost-recorder: {error}", file=sys.stderr)
-        return 1 if isinstance(error, OrderFailed) or (args.started and not isinstance(error, UsageError)) else 2
+        told = isinstance(error, OrderFailed | Damaged | NoProof)
+        return 1 if told or (args.started and not isinstance(error, UsageError)) else 2
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

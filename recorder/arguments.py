@@ -7,11 +7,12 @@ from datetime import UTC
 from pathlib import Path
 
 from device.events import MAX_SAFE_INTEGER
-from recorder import commands
+from recorder import commands, picture_commands, proving
 from recorder.alarms import alarms
 from recorder.importing import import_journal
 from recorder.notes import note
 from recorder.patrols import patrols, zone
+from recorder.pictures import STATES
 from recorder.silence import list_absent
 
 Command = Callable[[argparse.Namespace], int]
@@ -20,10 +21,12 @@ _EPILOG = """exit codes:
   0  run: stopped by a signal. verify, gaps: everything that was sent is here, whole and verified;
      what still waits at the post, what it signed as lost for good, and what it had removed before this
      recorder came, is named and is no fault. findings, absent: none. import: nothing refused or damaged.
-     replay: the post has sent all that was asked for. selftest: no part of the post has failed
+     replay: the post has sent all that was asked for. selftest: no part of the post has failed.
+     pictures verify: every stored one is as it was signed. verify-proof: it proves what it prints
   1  verify, gaps: something is missing, held or wrong. findings, absent: there are some. import: something was
      refused, or the journal is damaged. replay: refused, no reply, or something is missing there.
-     selftest: a part has failed, refused, or no reply.
+     selftest: a part has failed, refused, or no reply. pictures: one has changed on the disk, or no receipt covers
+     it yet. verify-proof: it proves nothing.
      run: ended by an error; start it again, nothing acknowledged is lost
   2  usage, or a store that cannot be used
 """
@@ -54,6 +57,8 @@ def parser(run: Command, replay: Command, selftest: Command) -> argparse.Argumen
     )
     _add_questions(words, store, query)
     _add_acts(words, store, query)
+    _add_pictures(words.add_parser("pictures", help="pictures that posts have announced"), store, query)
+    _add_verify_proof(words.add_parser("verify-proof", help="check a picture's proof, with nothing but its file"))
     _add_replay(words.add_parser("replay", parents=[broker], help="ask a post to send numbers again"), replay)
     _add_selftest(words.add_parser("selftest", parents=[broker], help="ask a post to test itself"), selftest)
     return top
@@ -91,7 +96,7 @@ def _add_questions(
     store: argparse.ArgumentParser,
     query: argparse.ArgumentParser,
 ) -> None:
-    verify = words.add_parser("verify", parents=[query], help="verify every stored byte again, from scratch")
+    verify = words.add_parser("verify", parents=[query], help="verify every stored event again, from scratch")
     verify.set_defaults(command=commands.verify)
     gaps = words.add_parser("gaps", parents=[query], help="what is missing, by number")
     gaps.set_defaults(command=commands.gaps)
@@ -144,6 +149,39 @@ def _add_acts(
         "--trust-first", action="store_true", help="if the post was never heard of: believe the keys in its journal"
     )
     card.set_defaults(command=import_journal)
+
+
+def _add_pictures(
+    pictures: argparse.ArgumentParser, store: argparse.ArgumentParser, query: argparse.ArgumentParser
+) -> None:
+    words = pictures.add_subparsers(required=True, metavar="WHAT")
+    of_post = argparse.ArgumentParser(add_help=False)
+    of_post.add_argument("--source", type=_source, help="one post, as /guardpost/site/post")
+    one = argparse.ArgumentParser(add_help=False, parents=[store, of_post])
+    one.add_argument("--key", type=Path, metavar="FILE", help="the private key that opens sealed ones, PEM")
+    one.add_argument("picture", metavar="PICTURE", help="the first digits of its SHA-256, 8 or more")
+    shown = words.add_parser("list", parents=[query, of_post], help="when, why, and whether they are here")
+    shown.add_argument("--state", choices=STATES, help="only these")
+    shown.set_defaults(command=picture_commands.list_pictures)
+    look = words.add_parser("verify", parents=[store, of_post], help="read every stored file again")
+    look.set_defaults(command=picture_commands.verify_pictures)
+    jpeg = words.add_parser("open", parents=[one], help="write a picture's JPEG to a file")
+    jpeg.add_argument("out", type=Path, metavar="OUT", help="a file that is not there yet")
+    jpeg.set_defaults(command=picture_commands.open_picture)
+    proof = words.add_parser("export", parents=[one], help="write a picture with its proof to one file")
+    proof.add_argument("out", type=Path, metavar="OUT", help="a file that is not there yet")
+    proof.set_defaults(command=proving.export_proof)
+
+
+def _add_verify_proof(proof: argparse.ArgumentParser) -> None:
+    proof.add_argument("file", type=Path, metavar="FILE", help="what `pictures export` wrote")
+    proof.add_argument(
+        "--signed-by",
+        metavar="KEY",
+        help="the post's key as you know it from elsewhere: its kid, or its JWK's file",
+    )
+    proof.add_argument("--jpeg", type=Path, metavar="OUT", help="write the picture to a new file")
+    proof.set_defaults(command=proving.verify_proof)
 
 
 def _add_replay(replay: argparse.ArgumentParser, command: Command) -> None:

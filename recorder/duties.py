@@ -1,11 +1,14 @@
-"""What the recorder does beside recording: receipts, naming gaps, noticing silence."""
+"""What the recorder does beside recording: receipts, asking for pictures, naming gaps, noticing silence."""
 
 import logging
+import time
 
 from recorder.absence import AbsenceWatch
 from recorder.gapwatch import GapWatch
 from recorder.ledger import Settled
 from recorder.line import Link, Published
+from recorder.picture_asking import Asking
+from recorder.picture_files import PictureFiles
 from recorder.receipting import Receipting
 from recorder.store import Store
 
@@ -15,13 +18,23 @@ _log = logging.getLogger(__name__)
 
 
 class Duties:
-    """Called by the loop between its transactions; all times are ``time.monotonic``."""
+    """Called by the loop between its transactions; all times are ``time.monotonic``.
+
+    ``picture_grace_s``: how long an announced picture may take before it is asked for; by whoever gives receipts.
+    """
 
     def __init__(
-        self, store: Store, *, receipts: bool, absent_after_s: float | None, absent_topic: str | None
+        self,
+        store: Store,
+        *,
+        receipts: bool,
+        absent_after_s: float | None,
+        absent_topic: str | None,
+        picture_grace_s: float,
     ) -> None:
         self._store = store
         self._receipting = Receipting(store) if receipts else None
+        self._asking = Asking(store, PictureFiles(store.path), picture_grace_s) if receipts else None
         self._gaps = GapWatch(store)
         self._absence = AbsenceWatch(store, absent_after_s) if absent_after_s else None
         self._absent_topic = absent_topic
@@ -62,15 +75,25 @@ class Duties:
 
     def published(self, notice: Published) -> None:
         """PUBACK for something of ours; a refusal is said once a connection."""
-        ours = self._receipting is not None and self._receipting.acknowledged(notice.mid)
-        if notice.reason >= _FAILURE and not self._refused:
-            self._refused = True
-            what = "receipts" if ours else f"to {self._absent_topic}"
-            _log.error("the broker does not let us write %s: correct its access rules", what)
+        refused = notice.reason >= _FAILURE
+        ours = self._receipting is not None and self._receipting.acknowledged(
+            notice.mid, refused=refused, now=time.monotonic()
+        )
+        if refused:
+            self._say_refused("receipts" if ours else f"to {self._absent_topic}")
 
-    def work(self, link: Link | None, now: float) -> None:
-        """Publish what is due; only while listening. ``link``: None while there is nothing to publish on."""
-        if self.due(writing=link is not None) > now and not (self._outbox and link):
+    def ordered(self, notice: Published) -> None:
+        """PUBACK for an order of ours."""
+        if notice.reason >= _FAILURE:
+            self._say_refused("orders")
+
+    def work(self, link: Link | None, pictures: Link | None, now: float) -> None:
+        """Publish what is due; only while listening. None while there is nothing to publish on."""
+        if pictures and self._asking:
+            self._asking.work(pictures, now)
+        if self._receipting:
+            self._receipting.note_given(now)
+        if self.due(writing=link is not None, asking=False) > now and not (self._outbox and link):
             return
         with self._store.snapshot():
             for source, chain in self._gaps.work(now):
@@ -83,10 +106,25 @@ class Duties:
         if self._absent_topic is None:
             self._outbox.clear()
 
-    def due(self, *, writing: bool) -> float:
+    def due(self, *, writing: bool, asking: bool) -> float:
         """When ``work`` has something to do."""
-        parts = (self._gaps, self._absence, self._receipting if writing else None)
+        parts = (
+            self._gaps,
+            self._absence,
+            self._receipting if writing else None,
+            self._asking if asking else None,
+        )
         return min(part.due() for part in parts if part is not None)
+
+    def close(self) -> None:
+        """Before the end."""
+        if self._receipting:
+            self._receipting.note_given(float("inf"))
+
+    def _say_refused(self, what: str) -> None:
+        if not self._refused:
+            self._refused = True
+            _log.error("the broker does not let us write %s: correct its access rules", what)
 
     def _publish(self, link: Link, now: float) -> None:
         if self._absent_topic:

@@ -1,7 +1,8 @@
-"""``import``: a dead post's card. Its journal goes through the same intake as the stream; nothing is believed."""
+"""``import``: a dead post's card. All of it goes through the intake as the stream does; nothing is believed."""
 
 import argparse
 import json
+import re
 import shutil
 import sqlite3
 import tempfile
@@ -13,7 +14,7 @@ from urllib.parse import quote
 
 from device.errors import Unreadable
 from recorder.errors import UsageError
-from recorder.intake import Event, Message, examine
+from recorder.intake import MAX_PICTURE_BYTES, Event, Message, examine
 from recorder.keyring import Keyring
 from recorder.ledger import Ledger, Outcome
 from recorder.store import Store
@@ -21,6 +22,7 @@ from recorder.store import Store
 _PAGE = 256
 _LOOKED_AT = 100
 """Rows read to learn whose journal it is; the first ones may be the damaged ones."""
+_PICTURE = re.compile(r"[0-9a-f]{64}(\.[0-9a-f-]{36}\.[0-9]{1,16})?")
 
 
 def import_journal(args: argparse.Namespace) -> int:
@@ -31,8 +33,10 @@ def import_journal(args: argparse.Namespace) -> int:
         copy = _copied(args.journal, Path(folder))
         with Store.open(args.store) as store, _opened(copy, args.journal) as journal:
             counts, trouble = _take_in(journal, store, args)
+            pictures = _take_pictures(journal, store, args.journal.parent / "pictures")
     told = {"new": counts[Outcome.NEW], "known": counts[Outcome.KNOWN], "held": counts[Outcome.HELD]}
-    told["refused"] = counts[Outcome.REFUSED]
+    told["refused"] = counts[Outcome.REFUSED] + pictures[Outcome.REFUSED]
+    told["pictures"] = pictures[Outcome.NEW]
     if args.json:
         print(json.dumps({**told, "damage": trouble}))
     else:
@@ -141,6 +145,32 @@ def _take_page(store: Store, ledger: Ledger, source: str, page: list[bytes]) -> 
     with store.transaction():
         outcomes = Counter(ledger.take(_message(source, event)) for event in page)
         ledger.settle()
+    return outcomes
+
+
+def _take_pictures(journal: _Journal, store: Store, folder: Path) -> Counter[Outcome]:
+    """The pictures in the post's store, whose names begin with their hash; only what an event announced is kept."""
+    outcomes: Counter[Outcome] = Counter()
+    try:
+        source = journal.source()
+    except sqlite3.DatabaseError:
+        source = None
+    if source is None:
+        return outcomes
+    ledger = Ledger(store, source.split("/")[1])
+    for file in sorted(folder.glob("*/*")):
+        if not _PICTURE.fullmatch(file.name):
+            continue
+        try:
+            with file.open("rb") as picture:
+                content = picture.read(MAX_PICTURE_BYTES + 1)
+        except OSError:
+            outcomes[Outcome.REFUSED] += 1
+            continue
+        message = Message(f"{source[1:]}/picture/{file.name[:64]}", content, _now_ms(), live=False)
+        with store.transaction():
+            outcomes[ledger.take(message)] += 1
+            ledger.settle()
     return outcomes
 
 

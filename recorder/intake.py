@@ -4,17 +4,22 @@ import hashlib
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from device.errors import Unreadable
-from device.events import ChainBegan, Envelope, Jwk, KeyChanged, Lost, Seq, Uuid
+from device.events import ChainBegan, Envelope, Jwk, KeyChanged, Lost, Picture, PictureLost, Seq, Uuid
 from device.record.chain import Unproven, jwk_public, unproven
 from recorder.hints import State, Status, as_model, first_problem, json_object, one_line
 
 MAX_KEYS = 64
+MAX_PICTURE_BYTES = 8 << 20
+"""Of one picture: far more than a camera of 12 million pixels makes at good quality."""
 
 _LEVEL = re.compile(r"[a-z0-9-]{1,32}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_ORDER = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Flaw(StrEnum):
@@ -31,6 +36,7 @@ class Flaw(StrEnum):
     LOST = "lost"
     UNSEEN = "unseen"
     UNCLEAR = "unclear"
+    PICTURE = "wrong picture"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +59,7 @@ class Unclear:
     why: str
 
 
-Tells = ChainBegan | KeyChanged | Lost | Unclear
+Tells = ChainBegan | KeyChanged | Lost | PictureLost | Picture | Unclear
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,7 @@ class Event:
     """Canonical bytes that agree with their topic; the signature is not checked yet.
 
     ``alarm``: a copy sent ahead; it proves that the event exists, no more.
-    ``tells``: what the event says about chains and keys, None for all others.
+    ``tells``: what the event says about chains, keys and pictures, None for all others.
     """
 
     source: str
@@ -105,16 +111,36 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
+class PictureBytes:
+    """A picture's bytes as on the wire, sealed or a JPEG: those of ``sha256``. Whether it was announced is open."""
+
+    source: str
+    sha256: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a post answers to an order. ``error``: why it was not obeyed; None if it was."""
+
+    source: str
+    order: str
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """Why a message is not taken. ``source`` is empty where the topic names none.
 
-    ``place``: the chain and number that the bytes of an event claim, where they can be read.
+    ``place``: the chain and number that the bytes of an event claim, where they can be read. ``picture``: the hash
+    that other bytes came under.
     """
 
     source: str
     flaw: Flaw
     why: str
     place: tuple[str, int] | None = None
+    picture: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +150,7 @@ class Cleared:
     source: str
 
 
-Arrival = Event | Identity | Report | Refused | Cleared
+Arrival = Event | Identity | Report | PictureBytes | Reply | Refused | Cleared
 
 
 def sort(message: Message, root: str) -> Arrival:
@@ -143,6 +169,10 @@ def sort(message: Message, root: str) -> Arrival:
             return _identity(source, message.payload)
         case ["state" | "status" as name]:
             return _report(source, name, message.payload)
+        case ["picture", sha256] if _SHA256.fullmatch(sha256):
+            return _picture(source, sha256, message.payload)
+        case ["reply", order] if _ORDER.fullmatch(order):
+            return _reply(source, order, message.payload)
     return Refused(source, Flaw.TOPIC, f"no topic of the contract: {one_line(message.topic)}")
 
 
@@ -195,22 +225,31 @@ def _claimed_place(source: str, payload: bytes) -> tuple[str, int] | None:
     return (place.chain, place.seq) if place.source == source else None
 
 
-_TELLING: dict[str, type[ChainBegan | KeyChanged | Lost]] = {"chain": ChainBegan, "key": KeyChanged, "lost": Lost}
+_Telling = type[ChainBegan | KeyChanged | Lost | PictureLost | Picture]
+_TELLING: dict[str, _Telling] = {"chain": ChainBegan, "key": KeyChanged, "lost": Lost}
+
+
+def _telling(envelope: Envelope) -> _Telling | None:
+    if envelope.kind == "picture":
+        return Picture
+    change = envelope.data.get("change")
+    if envelope.kind != "system" or not isinstance(change, str):
+        return None
+    return PictureLost if change == "lost" and "picture" in envelope.data else _TELLING.get(change)
 
 
 def _tells(envelope: Envelope) -> Tells | None:
     """Members that a later version adds to ``data`` are no hindrance: only the known ones are read."""
-    change = envelope.data.get("change")
-    if envelope.kind != "system" or not isinstance(change, str) or change not in _TELLING:
+    model = _telling(envelope)
+    if model is None:
         return None
-    model = _TELLING[change]
     names = {field.alias or name for name, field in model.model_fields.items()}
     try:
         told = model.model_validate({name: envelope.data[name] for name in names & envelope.data.keys()})
         if isinstance(told, ChainBegan | KeyChanged):
             jwk_public(told.jwk)
     except ValueError as error:
-        return Unclear(f"system {change}: {first_problem(error)}")
+        return Unclear(f"{envelope.kind} {envelope.data.get('change', '')}".rstrip() + f": {first_problem(error)}")
     if isinstance(told, Lost) and (
         told.from_ > told.to or (told.chain == envelope.chain and told.to >= envelope.seq)
     ):
@@ -245,3 +284,30 @@ def _report(source: str, name: str, payload: bytes) -> Report | Refused:
     except Unreadable as error:
         return Refused(source, Flaw.UNREADABLE, f"{name}: {one_line(str(error))}")
     return Report(source, name, payload)
+
+
+def _picture(source: str, sha256: str, payload: bytes) -> PictureBytes | Refused:
+    if len(payload) > MAX_PICTURE_BYTES:
+        why = f"picture {sha256}: more than {MAX_PICTURE_BYTES} bytes came"
+        return Refused(source, Flaw.PICTURE, why, picture=sha256)
+    if (found := hashlib.sha256(payload).hexdigest()) != sha256:
+        why = f"picture {sha256}: other bytes came, {len(payload)} with the hash {found}"
+        return Refused(source, Flaw.PICTURE, why, picture=sha256)
+    return PictureBytes(source, sha256, payload)
+
+
+class _Answer(BaseModel):
+    id: Uuid
+    ok: Annotated[bool, Field(strict=True)]
+    error: str = ""
+
+
+def _reply(source: str, order: str, payload: bytes) -> Reply | Refused:
+    """Also those to orders that others gave."""
+    try:
+        answer = as_model(_Answer, payload)
+    except Unreadable as error:
+        return Refused(source, Flaw.UNREADABLE, f"reply: {one_line(str(error))}")
+    if answer.id != order:
+        return Refused(source, Flaw.TOPIC, f"reply to order {answer.id} on the topic of another")
+    return Reply(source, order, None if answer.ok else one_line(answer.error) or "refused")

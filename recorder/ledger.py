@@ -11,8 +11,10 @@ from device.events import ChainBegan, Jwk, KeyChanged
 from recorder.chains import Chains
 from recorder.findings import note_refused, note_signed
 from recorder.hints import is_online
-from recorder.intake import Event, Flaw, Identity, Message, Refused, Report, examine, sort
+from recorder.intake import Event, Flaw, Identity, Message, PictureBytes, Refused, Reply, Report, examine, sort
 from recorder.keyring import ANNOUNCED, FIRST_SET, PERSON, Keyring
+from recorder.picture_files import PictureFiles
+from recorder.pictures import Pictures
 from recorder.rows import known, table_of
 from recorder.store import Store
 
@@ -50,6 +52,7 @@ class Ledger:
         self._root = root
         self._keys = Keyring(store)
         self._chains = Chains(store, self._take_announced)
+        self._pictures = Pictures(store, PictureFiles(store.path))
         self._stated: set[str] = set()
         self._alive: dict[str, int] = {}
         self._now_ms = 0
@@ -67,6 +70,10 @@ class Ledger:
                 self._take_identity(source, keys, at_ms)
             case Report() as report:
                 self._take_report(report, message)
+            case PictureBytes() as picture:
+                outcome = self._take_picture(picture, message)
+            case Reply() as reply:
+                self._pictures.answered(reply)
             case Refused() as refused:
                 self._refuse(refused, message)
                 outcome = Outcome.REFUSED
@@ -113,8 +120,18 @@ class Ledger:
         if not self._genuine(event, public, message):
             return Outcome.REFUSED
         self._chains.insert(event, message.received_ms, verified=True)
-        self._chains.accept(event, message.received_ms)
+        self._accept(event, message.received_ms)
         return Outcome.NEW
+
+    def _accept(self, event: Event, at_ms: int) -> None:
+        self._chains.accept(event, at_ms)
+        if not event.alarm:
+            self._pictures.heed(event, at_ms)
+
+    def _take_picture(self, picture: PictureBytes, message: Message) -> Outcome:
+        self._sign_of_life(picture.source, message)
+        stored = self._pictures.take(picture, message.received_ms)
+        return {True: Outcome.NEW, False: Outcome.KNOWN, None: Outcome.HELD}[stored]
 
     def _take_report(self, report: Report, message: Message) -> None:
         at_ms = message.received_ms
@@ -196,7 +213,7 @@ class Ledger:
         topic = f"{event.source[1:]}/{'alarm' if event.alarm else 'event'}/{event.kind}"
         if self._genuine(event, public, Message(topic, event.payload, at_ms)):
             self._store.run(f"UPDATE {table} SET verified = 1 WHERE {where}", *place)
-            self._chains.accept(event, at_ms)
+            self._accept(event, at_ms)
         else:
             self._store.run(f"DELETE FROM {table} WHERE {where}", *place)
 
@@ -229,5 +246,7 @@ class Ledger:
             payload=message.payload,
             at_ms=message.received_ms,
         )
+        if refused.picture:
+            self._pictures.mismatched(refused.source, refused.picture)
         if twice and refused.place:
             self._chains.close_refused(refused.source, refused.place, message.received_ms)

@@ -18,21 +18,33 @@ from recorder.broker import Broker
 Version = Literal["5", "3.1.1"]
 
 SESSION_EXPIRY_S = 7 * 86400
-RECEIVE_MAXIMUM = 1000
-MAX_PACKET_BYTES = 2 * 1024 * 1024
-"""What a broker may hand us at once; an event has 8 KiB at most, so anything larger is garbage."""
 KEEPALIVE_S = 30
-MAX_UNSEEN = 2 * RECEIVE_MAXIMUM
-"""Messages taken off the line and not yet recorded; then the socket is not read until there is room, so that the
-broker waits and not our memory. RECEIVE_MAXIMUM does not hold everybody: 3.1.1 and QoS 0 know none, and Mosquitto
-2.0.11 sends far beyond it once the first PUBACKs come (tried: 50 of 100 acknowledged brought 1,400 more)."""
-MAX_UNSEEN_BYTES = 65537
-"""Kept of one message; the longest that is of use has one byte less."""
 WINDOW = 20
 """Our own messages without a PUBACK, at most; fewer where the broker says so."""
 
 UNSUPPORTED_PROTOCOL = frozenset({0x01, 0x84})
 """CONNACK of MQTT 3.1.1 section 3.2.2.3 and of MQTT 5 section 3.2.2.2; paho names both by the latter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a connection takes in, so that the broker waits and not our memory.
+
+    ``receive_maximum``: messages without our PUBACK. It does not hold everybody: 3.1.1 and QoS 0 know none, and
+    Mosquitto 2.0.11 sends far beyond it once the first PUBACKs come (tried: 50 of 100 acknowledged brought 1,400
+    more). So after ``unseen`` messages taken off the line and not yet recorded the socket is not read until there
+    is room. ``packet_bytes``: the largest packet a broker may hand us. ``payload_bytes``: kept of one message; the
+    longest that is of use has one byte less.
+    """
+
+    receive_maximum: int
+    packet_bytes: int
+    unseen: int
+    payload_bytes: int
+
+
+SMALL = Bounds(receive_maximum=1000, packet_bytes=2 << 20, unseen=2000, payload_bytes=65537)
+"""For events and hints: an event has 8 KiB at most, a ``state`` 64 KiB, so anything larger is garbage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +143,12 @@ class Link:
         topics: list[str],
         inbox: Inbox,
         session_s: int = SESSION_EXPIRY_S,
+        bounds: Bounds = SMALL,
     ) -> None:
         self.version = version
         self._session_s = session_s
-        self._room = threading.Semaphore(MAX_UNSEEN)
+        self._bounds = bounds
+        self._room = threading.Semaphore(bounds.unseen)
         self._closing = False
         self._window = WINDOW
         self._published = 0
@@ -173,7 +187,7 @@ class Link:
                 broker.port,
                 KEEPALIVE_S,
                 clean_start=self._session_s == 0,
-                properties=_connect_properties(self._session_s),
+                properties=self._connect_properties(),
             )
         else:
             client.connect_async(broker.host, broker.port, KEEPALIVE_S)
@@ -201,7 +215,7 @@ class Link:
     def hang_up(self) -> None:
         """DISCONNECT, after the acknowledgements that wait; the session stays. ``Ended`` follows."""
         self._closing = True
-        self._room.release(MAX_UNSEEN)
+        self._room.release(self._bounds.unseen)
         self._client.disconnect()
 
     def end(self, why: str, *, expected: bool) -> None:
@@ -227,20 +241,19 @@ class Link:
     def _on_message(self, _c: mqtt.Client, _u: object, message: mqtt.MQTTMessage) -> None:
         self._room.acquire()
         if not self._closing:
-            message.payload = message.payload[:MAX_UNSEEN_BYTES]
+            message.payload = message.payload[: self._bounds.payload_bytes]
             self._inbox.put(Arrived(self, message))
 
     def _on_publish(self, _c: mqtt.Client, _u: object, mid: int, reason: ReasonCode, _p: Properties | None) -> None:
         self._acknowledged += 1
         self._inbox.put(Published(self, mid, reason.value))
 
-
-def _connect_properties(session_s: int) -> Properties:
-    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-    properties.SessionExpiryInterval = session_s
-    properties.ReceiveMaximum = RECEIVE_MAXIMUM
-    properties.MaximumPacketSize = MAX_PACKET_BYTES
-    return properties
+    def _connect_properties(self) -> Properties:
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.SessionExpiryInterval = self._session_s
+        properties.ReceiveMaximum = self._bounds.receive_maximum
+        properties.MaximumPacketSize = self._bounds.packet_bytes
+        return properties
 
 
 def _os_words(error: OSError) -> str:

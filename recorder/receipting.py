@@ -1,9 +1,11 @@
 """Receipts: how far each chain is whole, told to its post after the commit, the newest chain's last."""
 
+import time
 from collections.abc import Iterable
 
 import rfc8785
 
+from recorder.errors import DiskRefuses
 from recorder.ledger import Settled
 from recorder.line import Link
 from recorder.pacing import EVERY_S, Pacing
@@ -12,19 +14,28 @@ from recorder.stating import stated
 from recorder.store import Store
 from recorder.wholeness import NOTHING, Reach, followed, reach
 
+NOTED_EVERY_S = 1.0
+
 
 class Receipting:
-    """Reads the store between transactions, so that a receipt never says more than is durable."""
+    """Reads the store between transactions, so that a receipt never says more than is durable.
+
+    What a broker has taken is noted in the store, a little later: proofs end at a receipt that was given.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._pacing = Pacing()
         self._full_until = 0.0
         self._retained: dict[str, str] = {}
+        self._on_their_way: dict[int, tuple[str, str, Reach]] = {}
+        self._given: list[tuple[str, str, Reach, int]] = []
+        self._note_at = float("inf")
 
     def connected(self) -> None:
         """Every post is told again where its chains stand: the broker may have forgotten."""
         self._pacing.disconnected()
+        self._on_their_way.clear()
         self._full_until = 0.0
         for row in list(self._store.rows("SELECT DISTINCT source FROM chain")):
             kept = [each.chain for each in stated(self._store, row["source"])]
@@ -46,9 +57,30 @@ class Receipting:
         """Say it again: what the receipt does not cover is still missing."""
         self._pacing.want(source, [uuid])
 
-    def acknowledged(self, mid: int) -> bool:
+    def acknowledged(self, mid: int, *, refused: bool, now: float) -> bool:
         """PUBACK; False if it was for no receipt."""
+        sent = self._on_their_way.pop(mid, None)
+        if sent is not None and sent[2].seq and not refused:
+            self._given.append((*sent, time.time_ns() // 1_000_000))
+            self._note_at = min(self._note_at, now + NOTED_EVERY_S)
         return self._pacing.acknowledged(mid)
+
+    def note_given(self, now: float) -> None:
+        """Write down what was taken by the broker, if it is time; later if the disk takes nothing."""
+        if not self._given or now < self._note_at:
+            return
+        try:
+            with self._store.transaction():
+                for source, uuid, at, at_ms in self._given:
+                    chain = chain_id(self._store, source, uuid)
+                    self._store.run(
+                        "INSERT OR IGNORE INTO receipt VALUES (?, ?, ?, ?)", chain, at.seq, at.hash, at_ms
+                    )
+        except DiskRefuses:
+            self._note_at = now + NOTED_EVERY_S
+            return
+        self._given.clear()
+        self._note_at = float("inf")
 
     def work(self, link: Link, now: float) -> None:
         """Publish what is due, as far as the broker's window has room; if it has none, look again soon."""
@@ -57,14 +89,16 @@ class Receipting:
             order = oldest_first(self._store, source, wanted)
             newest = order[-1]
             for uuid in (each for each in order if each in wanted or each == newest):
-                payload = receipt(uuid, self._reach(source, uuid))
-                self._pacing.sent(link.publish(f"{source[1:]}/receipt", payload, retain=True), source, uuid)
+                at = self._reach(source, uuid)
+                mid = link.publish(f"{source[1:]}/receipt", receipt(uuid, at), retain=True)
+                self._pacing.sent(mid, source, uuid)
+                self._on_their_way[mid] = (source, uuid, at)
             self._retained[source] = newest
         self._full_until = now + EVERY_S if full else 0.0
 
     def due(self) -> float:
         """When ``work`` has something to do."""
-        return max(self._pacing.due(), self._full_until)
+        return min(self._note_at, max(self._pacing.due(), self._full_until))
 
     def _differing(self, source: str) -> Iterable[str]:
         """Behind, beyond or beside; and the newest chain if the retained receipt is another's."""

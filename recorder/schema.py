@@ -1,6 +1,6 @@
 """The store's tables, and how an older store is brought up to date."""
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 APPLICATION_ID = 0x47505231
 """``GPR1``: tells our file from any other SQLite database."""
 
@@ -12,6 +12,12 @@ APPLICATION_ID = 0x47505231
 # lost: ranges that a post signed to be gone. refused: numbers whose bytes were refused twice, identical.
 # unseen: ranges that were no longer kept by the post when the recorder first asked for them.
 # seen: when a post last gave a sign of life. note: what a person wrote beside an event.
+# picture: those that a verified event announced (`chain`, `seq`, `hash` are its), and those of which an event said
+#   that they are lost or replaced before that one came (`chain` is NULL). `state` lacking: it never came; mismatch:
+#   other bytes did, or its file changed; both are asked for. stored: its file is in the folder beside. lost,
+#   replaced: the post has said that it will not come. `since_ms`: when it was announced or last asked for, `asked`
+#   times; NULL: nobody asks. `order_id`: the order whose reply is awaited. `told`: why it is not here.
+# receipt: every receipt that a broker has taken from us.
 _FIRST_BUILD = f"""
 CREATE TABLE chain (
   id INTEGER PRIMARY KEY, source TEXT NOT NULL, uuid TEXT NOT NULL,
@@ -66,7 +72,27 @@ INSERT INTO seen SELECT source, max(received_ms) FROM (
   GROUP BY source;
 """
 
-_STEPS = (_FIRST_BUILD, _RECEIPTS)
+_PICTURES = """
+CREATE TABLE picture (
+  source TEXT NOT NULL, sha256 TEXT NOT NULL, chain INTEGER REFERENCES chain, seq INTEGER, hash TEXT,
+  bytes INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL, asked INTEGER NOT NULL DEFAULT 0, since_ms INTEGER,
+  order_id TEXT, told TEXT, PRIMARY KEY (source, sha256)) STRICT;
+CREATE INDEX picture_wanted ON picture (source, since_ms) WHERE since_ms NOT NULL;
+CREATE INDEX picture_asked ON picture (order_id) WHERE order_id NOT NULL;
+CREATE INDEX picture_event ON picture (chain, seq);
+CREATE TABLE receipt (
+  chain INTEGER NOT NULL REFERENCES chain, seq INTEGER NOT NULL, hash TEXT NOT NULL, at_ms INTEGER NOT NULL,
+  PRIMARY KEY (chain, seq, hash)) STRICT;
+INSERT OR IGNORE INTO picture (source, sha256, chain, seq, hash, bytes, state, since_ms)
+  SELECT source, sha256, chain, seq, hash, bytes, 'lacking', received_ms FROM (
+    SELECT source, chain, seq, hash, received_ms, json_extract(CAST(payload AS TEXT), '$.data.sha256') AS sha256,
+      json_extract(CAST(payload AS TEXT), '$.data.bytes') AS bytes
+    FROM event JOIN chain ON id = chain WHERE kind = 'picture' AND verified)
+  WHERE typeof(sha256) = 'text' AND length(sha256) = 64 AND NOT sha256 GLOB '*[^0-9a-f]*'
+    AND typeof(bytes) = 'integer' AND bytes > 0;
+"""
+
+_STEPS = (_FIRST_BUILD, _RECEIPTS, _PICTURES)
 
 
 def upgrade(version: int) -> str:

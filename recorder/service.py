@@ -20,6 +20,7 @@ class Settings:
     ``broker``: ``mqtt://host:port``, or a ``Broker`` where there is a password or a CA.
     ``backoff_s``: the first and the longest pause between two attempts to connect.
     ``receipts``: tell each post how far its events are stored; exactly one recorder of a fleet does.
+    ``picture_grace_s``: how long an announced picture may take before its post is asked for it.
     ``absent_after_s``: call a post absent that is silent for so long; ``absent_topic``: publish it there.
     """
 
@@ -32,6 +33,7 @@ class Settings:
     receipts: bool = True
     absent_after_s: float | None = None
     absent_topic: str | None = None
+    picture_grace_s: float = 120.0
 
 
 class Recorder:
@@ -48,6 +50,7 @@ class Recorder:
             receipts=settings.receipts,
             absent_after_s=settings.absent_after_s,
             absent_topic=settings.absent_topic,
+            picture_grace_s=settings.picture_grace_s,
         )
         self._lock = StoreLock(settings.store)
         try:

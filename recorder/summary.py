@@ -1,11 +1,13 @@
 """What the store holds, read consistently beside the writer: chains, gaps, findings."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from sqlite3 import Row
 
 from device.events import NO_HASH
 from recorder.hints import StatedChain, is_online, stated_chains
+from recorder.pictures import LACKING, LOST, MISMATCH, STORED
 from recorder.places import REMOVED, Gap, Stated, holes, name_hole, span
 from recorder.rows import filled
 from recorder.stating import stated as stated_by
@@ -63,6 +65,15 @@ class ChainSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class PictureCount:
+    """Announced pictures. ``lacking``: those that are asked for, since they or their right bytes are not here."""
+
+    stored: int
+    lacking: int
+    lost: int
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """The whole store at one moment. ``findings`` counts the open ones."""
 
@@ -71,6 +82,7 @@ class Summary:
     held: int
     findings: int
     online: dict[str, bool]
+    pictures: PictureCount
 
 
 def summary(store: Store) -> Summary:
@@ -83,6 +95,7 @@ def summary(store: Store) -> Summary:
         held=sum(chain.held for chain in chains),
         findings=store.number("SELECT count(*) FROM finding WHERE settled_ms IS NULL"),
         online={row["source"]: is_online(bytes(row["payload"])) for row in reports},
+        pictures=_pictures(store),
     )
 
 
@@ -93,6 +106,12 @@ def chain_summary(store: Store, source: str, uuid: str) -> ChainSummary | None:
     if row is not None:
         return _chain(store, row, Stated(said.seq, said.first, said.sent) if said else None)
     return _only_stated(source, said) if said else None
+
+
+def _pictures(store: Store) -> PictureCount:
+    rows = store.rows("SELECT state, count(*) FROM picture WHERE chain NOT NULL GROUP BY state")
+    counted = Counter({row[0]: row[1] for row in rows})
+    return PictureCount(counted[STORED], counted[LACKING] + counted[MISMATCH], counted[LOST])
 
 
 def _chains(store: Store) -> Iterator[ChainSummary]:

@@ -1,5 +1,6 @@
 """Valid inputs to begin from: sealed events, orders, receipts, retained messages, rosters, configurations."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from postkit import CHAIN, SOURCE, at, blind, sealed_all, tapped
 
-from device.events import ChainBegan, Door, Draft, KeyChanged, Lost, Position, rfc3339
+from device.events import ChainBegan, Door, Draft, KeyChanged, Lost, Picture, PictureLost, Position, rfc3339
 from device.hardware.readers.pn532_frames import CHIP, frame
 from device.link.hints import Hints
 from device.link.topics import Topics
@@ -21,6 +22,8 @@ KEY = SigningKey(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
 """The same in every run, so that a run can be repeated."""
 TOPICS = Topics.of(SOURCE)
 ORDER_ID = "9d0f1c52-2f55-4f5e-8a51-c1d2e3f40516"
+PICTURE = b"\xff\xd8 no picture, but bytes \xff\xd9"
+PICTURE_SHA256 = hashlib.sha256(PICTURE).hexdigest()
 
 
 def _drafts() -> Sequence[Draft]:
@@ -35,7 +38,24 @@ def _drafts() -> Sequence[Draft]:
         Draft(subject="post", data=lost),
         blind("no answer: 5 V on a 3.3 V pin? Größe ✓"),
         Draft(subject="post", data=KeyChanged(jwk=KEY.jwk())),
+        Draft(subject="camera", data=_picture()),
+        Draft(subject="post", data=PictureLost(picture=PICTURE_SHA256, why="no room")),
     ]
+
+
+def _picture() -> Picture:
+    return Picture(
+        sha256=PICTURE_SHA256,
+        bytes=len(PICTURE),
+        sealed=True,
+        plain_sha256="cd" * 32,
+        width=1920,
+        height=1080,
+        taken=rfc3339(at().wall_ms),
+        offset="-2.960",
+        why=f"{ORDER_ID}/7",
+        replaces="ef" * 32,
+    )
 
 
 _SEALED = sealed_all(_drafts(), KEY)[1]
@@ -95,6 +115,8 @@ MESSAGES = [
     *((TOPICS.status, status) for status in STATUS),
     (TOPICS.identity, IDENTITY),
     (TOPICS.state, b""),
+    (TOPICS.picture(PICTURE_SHA256), PICTURE),
+    (TOPICS.reply(ORDER_ID), json.dumps({"id": ORDER_ID, "ok": False, "error": "gone"}).encode()),
 ]
 """What the recorder hears, as topic and payload."""
 

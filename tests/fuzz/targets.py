@@ -1,5 +1,6 @@
 """The parsers, each as a function of bytes that raises nothing but what its caller is told to expect."""
 
+import hashlib
 import json
 import random
 from collections.abc import Callable, Sequence
@@ -38,7 +39,7 @@ from fuzz.seeds import (
     resigned,
 )
 from fuzz.wires import EDGES, KEY_EVENTS, bent_edges, bent_events, hid, wiegand
-from recorder.intake import Cleared, Event, Identity, Message, Refused, Report, sort
+from recorder.intake import Cleared, Event, Identity, Message, PictureBytes, Refused, Reply, Report, sort
 
 FILE = Path("fuzzed.toml")
 _ZONE = ZoneInfo("Asia/Jakarta")
@@ -117,8 +118,10 @@ def intake(data: bytes) -> None:
     arrival = sort(Message(topic, payload, 1), "guardpost")
     if isinstance(arrival, Event):
         assert arrival.payload == payload and arrival.hash == event_hash(payload)
+    elif isinstance(arrival, PictureBytes):
+        assert arrival.content == payload and hashlib.sha256(payload).hexdigest() == arrival.sha256
     else:
-        assert isinstance(arrival, Identity | Report | Refused | Cleared)
+        assert isinstance(arrival, Identity | Report | Reply | Refused | Cleared)
         json.dumps(arrival.why if isinstance(arrival, Refused) else "").encode()
 
 

@@ -1,5 +1,6 @@
 """The far ends: a post that seals real events, a desk with a real store, and Mosquitto's own publisher."""
 
+import hashlib
 import json
 import subprocess
 from dataclasses import dataclass, field
@@ -18,14 +19,19 @@ from device.events import (
     Jwk,
     KeyChanged,
     Lost,
+    Picture,
+    PictureLost,
     Position,
+    rfc3339,
 )
 from device.readings import Instant
 from device.record.chain import Chain, Head, Sealed, base64url, key_id
+from device.record.sealing import seal
 from recorder.intake import Message
 from recorder.ledger import Ledger
 from recorder.store import Store
 from recorder.summary import ChainSummary, Summary, summary
+from recorder.wholeness import reach
 
 SOURCE = "/guardpost/jember/kpu-gate"
 
@@ -88,6 +94,37 @@ class Post:
         named: dict[str, Any] = {"from": first, "to": last}
         return self.seal(Lost(chain=chain or self.chain.head.chain, why="disk", **named), "post")
 
+    def picture(
+        self, jpeg: bytes, *, why: str | None = None, seal_to: bytes | None = None, replaces: str | None = None
+    ) -> tuple[Message, Message]:
+        """The event that announces a picture, and its bytes. ``seal_to``: an X25519 public key."""
+        wire = jpeg if seal_to is None else seal(seal_to, self.source, jpeg)
+        sha256 = hashlib.sha256(wire).hexdigest()
+        data = Picture(
+            sha256=sha256,
+            bytes=len(wire),
+            sealed=seal_to is not None,
+            plain_sha256=None if seal_to is None else hashlib.sha256(jpeg).hexdigest(),
+            width=1920,
+            height=1080,
+            taken=rfc3339(1_795_000_000_000 + self.uptime_ms),
+            offset="-2.960",
+            why=why,
+            replaces=replaces,
+        )
+        return self.seal(data, "camera"), self.picture_bytes(sha256, wire)
+
+    def picture_bytes(self, sha256: str, wire: bytes) -> Message:
+        return Message(f"{self.source[1:]}/picture/{sha256}", wire, self.uptime_ms)
+
+    def lose_picture(self, sha256: str, why: str = "no room") -> Message:
+        return self.seal(PictureLost(picture=sha256, why=why), "post")
+
+    @property
+    def last(self) -> str:
+        """The id of the newest event."""
+        return self.sealed[-1].id
+
     def rotate(self, *, announced: bool = True) -> Message | None:
         """A new key from the next event on."""
         new = Key()
@@ -148,6 +185,18 @@ class Desk:
     def flaws(self) -> dict[str, int]:
         rows = self.store.rows("SELECT flaw, sum(times) FROM finding WHERE settled_ms IS NULL GROUP BY flaw")
         return {row[0]: row[1] for row in rows}
+
+    def pictures(self) -> dict[str, str]:
+        """State by the first digits of each hash that an event announced."""
+        rows = self.store.rows("SELECT sha256, state FROM picture WHERE chain NOT NULL")
+        return {row[0][:8]: row[1] for row in rows}
+
+    def give_receipts(self) -> None:
+        """For each chain as far as it is whole, as ``run`` notes those that a broker has taken."""
+        with self.store.transaction():
+            for row in list(self.store.rows("SELECT id FROM chain")):
+                at = reach(self.store, row["id"])
+                self.store.run("INSERT OR IGNORE INTO receipt VALUES (?, ?, ?, 1)", row["id"], at.seq, at.hash)
 
     def content(self) -> dict[str, object]:
         """Everything stored but arrival times, row ids and counters."""

@@ -34,6 +34,13 @@ def write(live: Path, card: Path, post: Post, events: list[Sealed]) -> Path:
     return card / "journal.sqlite3"
 
 
+def keep(card: Path, folder: str, name: str, content: bytes) -> None:
+    """A picture in the post's store, beside its journal."""
+    file = card.parent / "pictures" / folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
+
+
 def opened(path: Path) -> sqlite3.Connection:
     """An empty journal."""
     journal = sqlite3.connect(path)
@@ -55,7 +62,7 @@ def test_a_card_fills_what_was_missing_and_stays_as_it_was(
     desk.take(post.identity(), *map(post.message, post.sealed[:100]))
     before = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in card.parent.iterdir()}
     first = told(capsys, 0, card, "--store", desk.path)
-    assert first == {"new": 201, "known": 100, "held": 0, "refused": 0, "damage": ""}
+    assert first == {"new": 201, "known": 100, "held": 0, "refused": 0, "pictures": 0, "damage": ""}
     assert told(capsys, 0, card, "--store", desk.path)["known"] == 301
     assert desk.chain().whole == 301
     assert {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in card.parent.iterdir()} == before
@@ -91,7 +98,7 @@ def test_damaged_rows_are_refused_and_the_rest_is_taken(
     db.commit()
     db.close()
     assert told(capsys, 1, card, "--store", desk.path) == {
-        "new": 299, "known": 0, "held": 0, "refused": 2, "damage": ""
+        "new": 299, "known": 0, "held": 0, "refused": 2, "pictures": 0, "damage": ""
     }  # fmt: skip
 
 
@@ -108,6 +115,30 @@ def test_a_damaged_file_gives_what_can_be_read(
     result = told(capsys, 1, card, "--store", desk.path)
     assert result["damage"]
     assert 0 < int(str(result["new"])) < 301
+
+
+def test_the_cards_pictures_are_taken_where_its_events_announce_them(
+    tmp_path: Path, desk: Desk, post: Post, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One was sent and never came, one still waited, one has rotted, one nobody knows, one was half written."""
+    pictures = []
+    for number in range(3):
+        _, picture = post.picture(bytes([number]) * 1000)
+        pictures.append((picture.topic[-64:], post.last.replace("/", "."), picture.payload))
+    card = write(tmp_path / "live", tmp_path / "card", post, post.sealed)
+    keep(card, "sent", f"{pictures[0][0]}.{pictures[0][1]}", pictures[0][2])
+    keep(card, "waiting", f"{pictures[1][0]}.{pictures[1][1]}", pictures[1][2])
+    keep(card, "waiting", f"{pictures[2][0]}.{pictures[2][1]}", pictures[2][2][:-1])
+    keep(card, "new", hashlib.sha256(b"unknown").hexdigest(), b"unknown")
+    keep(card, "new", f"{pictures[2][0]}.new", b"half")
+    desk.take(post.identity())
+    result = told(capsys, 1, card, "--store", desk.path)
+    assert (result["pictures"], result["refused"]) == (2, 1)
+    assert sorted(desk.pictures().values()) == ["mismatch", "stored", "stored"]
+    assert desk.flaws() == {"wrong picture": 1}
+    keep(card, "waiting", f"{pictures[2][0]}.{pictures[2][1]}", pictures[2][2])
+    again = told(capsys, 0, card, "--store", desk.path)
+    assert (again["new"], again["pictures"], again["refused"]) == (0, 1, 0)
 
 
 @pytest.mark.parametrize("spoil", ["missing", "text", "foreign", "empty"])

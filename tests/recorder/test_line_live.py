@@ -8,6 +8,7 @@ import ssl
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 from queue import SimpleQueue
@@ -28,10 +29,15 @@ from waiting import until
 from recorder.__main__ import main
 from recorder.broker import Broker
 from recorder.errors import StoreError
-from recorder.line import MAX_UNSEEN_BYTES, Arrived, Connected, Ended, Link, Notice, Subscribed
+from recorder.line import SMALL, Arrived, Connected, Ended, Link, Notice, Subscribed
 from recorder.lock import StoreLock
 
 WORD = "a word of 20 letters"
+SIGNS = x509.KeyUsage(
+    digital_signature=False, content_commitment=False, key_encipherment=False, data_encipherment=False,
+    key_agreement=False, key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False,
+)  # fmt: skip
+"""Of an authority's key; Python 3.13 asks for it and for the identifiers of keys (RFC 5280, 4.2.1)."""
 
 
 class Authority:
@@ -43,10 +49,21 @@ class Authority:
         root, broker = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
         issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "throw-away")])
         own = x509.BasicConstraints(ca=True, path_length=0)
-        self._write(self.ca, _named(issuer, issuer, root).add_extension(own, critical=True), root)
+        of_root = x509.AuthorityKeyIdentifier.from_issuer_public_key(root.public_key())
+        self._write(
+            self.ca,
+            _named(issuer, issuer, root).add_extension(own, critical=True).add_extension(SIGNS, critical=True),
+            root,
+        )
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         names = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address(name))])
-        self._write(self.certificate, _named(subject, issuer, broker).add_extension(names, critical=False), root)
+        self._write(
+            self.certificate,
+            _named(subject, issuer, broker)
+            .add_extension(names, critical=False)
+            .add_extension(of_root, critical=False),
+            root,
+        )
         plain = serialization.NoEncryption()
         pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
         self.key.write_bytes(broker.private_bytes(pem, pkcs8, plain))
@@ -68,6 +85,7 @@ class Authority:
 def _named(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
     now, day = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
+    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     return builder.serial_number(x509.random_serial_number()).not_valid_before(now - day).not_valid_after(now + day)
 
 
@@ -183,13 +201,11 @@ def test_a_lock_let_go_can_be_taken(tmp_path: Path) -> None:
         StoreLock(tmp_path / "nowhere" / "r.db")
 
 
-def test_what_is_taken_off_the_line_is_bounded_on_3_1_1(
-    mosquitto: Mosquitto, post: Post, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_taken_off_the_line_is_bounded_on_3_1_1(mosquitto: Mosquitto, post: Post) -> None:
     """Nothing reads the inbox: QoS 0 knows no window, so the socket waits; then all comes, cut short."""
-    monkeypatch.setattr("recorder.line.MAX_UNSEEN", 10)
     inbox: SimpleQueue[Notice] = SimpleQueue()
-    link = Link(Broker("127.0.0.1", mosquitto.port), "3.1.1", "slow", ["guardpost/#"], inbox)
+    bounds = replace(SMALL, unseen=10)
+    link = Link(Broker("127.0.0.1", mosquitto.port), "3.1.1", "slow", ["guardpost/#"], inbox, bounds=bounds)
     link.start()
     assert isinstance(inbox.get(timeout=10), Connected)
     link.subscribe()
@@ -212,17 +228,17 @@ def test_what_is_taken_off_the_line_is_bounded_on_3_1_1(
     for _ in range(30):
         arrived = inbox.get(timeout=10)
         assert isinstance(arrived, Arrived)
-        assert len(arrived.message.payload) == MAX_UNSEEN_BYTES
+        assert len(arrived.message.payload) == SMALL.payload_bytes
         assert inbox.qsize() <= 10
         link.acknowledge(arrived.message)
     link.hang_up()
     assert isinstance(inbox.get(timeout=10), Ended)
 
 
-def test_a_link_that_waits_for_room_can_be_hung_up(mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recorder.line.MAX_UNSEEN", 2)
+def test_a_link_that_waits_for_room_can_be_hung_up(mosquitto: Mosquitto) -> None:
     inbox: SimpleQueue[Notice] = SimpleQueue()
-    link = Link(Broker("127.0.0.1", mosquitto.port), "3.1.1", "slow", ["guardpost/#"], inbox)
+    bounds = replace(SMALL, unseen=2)
+    link = Link(Broker("127.0.0.1", mosquitto.port), "3.1.1", "slow", ["guardpost/#"], inbox, bounds=bounds)
     link.start()
     assert isinstance(inbox.get(timeout=10), Connected)
     link.subscribe()

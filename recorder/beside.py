@@ -1,25 +1,48 @@
-"""The connection for what the recorder publishes: beside the one that listens, whose PUBACKs would have to stand
-in line behind a backlog of events (Mosquitto 2.0.11 sends all of it once the first PUBACKs come)."""
+"""A connection beside the one that listens to events.
+
+One for what the recorder publishes: its PUBACKs would have to stand in line behind a backlog of events (Mosquitto
+2.0.11 sends all of it once the first PUBACKs come). One for pictures: no event waits behind them.
+"""
 
 import logging
+from collections.abc import Sequence
 
 from recorder.broker import Broker
 from recorder.dialling import Backoff
 from recorder.errors import WorkerDied
-from recorder.line import Connected, Ended, Inbox, Link, Notice, Version
+from recorder.line import SMALL, Bounds, Connected, Ended, Inbox, Link, Notice, Subscribed, Version
 
 _log = logging.getLogger(__name__)
 
 
-class Writer:
-    """Open while the listening connection is, with the same protocol; has no session that stays."""
+class Beside:
+    """Open while the listening connection is, with the same protocol.
 
-    def __init__(self, broker: Broker, client_id: str, inbox: Inbox, backoff_s: tuple[float, float]) -> None:
+    ``name``: what is behind the recorder's own client id. ``session_s``: how long the broker keeps what comes for
+    ``topics``; not on 3.1.1, where it would be for ever.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        client_id: str,
+        name: str,
+        inbox: Inbox,
+        backoff_s: tuple[float, float],
+        *,
+        topics: Sequence[str] = (),
+        session_s: int = 0,
+        bounds: Bounds = SMALL,
+    ) -> None:
         self.connected = False
         self._broker = broker
-        self._client_id = f"{client_id}-receipts"
+        self._name = name
+        self._client_id = f"{client_id}-{name}"
         self._inbox = inbox
         self._backoff = Backoff(*backoff_s)
+        self._topics = list(topics)
+        self._session_s = session_s
+        self._bounds = bounds
         self._version: Version | None = None
         self._link: Link | None = None
         self._dial_at = float("inf")
@@ -43,7 +66,15 @@ class Writer:
         """Dial if it is time."""
         if now >= self._dial_at and self._version is not None:
             self._dial_at = float("inf")
-            self._link = Link(self._broker, self._version, self._client_id, [], self._inbox, session_s=0)
+            self._link = Link(
+                self._broker,
+                self._version,
+                self._client_id,
+                self._topics,
+                self._inbox,
+                session_s=self._session_s if self._version == "5" else 0,
+                bounds=self._bounds,
+            )
             self._link.start()
 
     def due(self) -> float:
@@ -57,15 +88,19 @@ class Writer:
     def heed(self, notice: Notice, now: float) -> bool:
         """True if there is a connection from now on. Raises WorkerDied."""
         match notice:
-            case Connected(reason=reason) if reason < 0x80:
+            case Connected(link=link, reason=reason) if reason < 0x80:
                 self.connected = True
                 self._backoff.succeeded()
+                if self._topics:
+                    link.subscribe()
                 return True
+            case Subscribed(refused=True):
+                _log.error("%s does not let us read %s: correct its access rules", self._broker, self._name)
             case Ended(why=why, expected=expected):
                 if not expected:
                     raise WorkerDied(f"the connection to {self._broker}: {why}; see the lines above")
                 if not self._backoff.failures:
-                    _log.warning("no connection for receipts to %s: %s", self._broker, why)
+                    _log.warning("no connection for %s to %s: %s", self._name, self._broker, why)
                 self._link, self.connected = None, False
                 self._dial_at = now + self._backoff.pause_s()
             case _:
