@@ -11,6 +11,7 @@ from device.errors import GuardpostError
 from recorder.arguments import parser
 from recorder.broker import Broker, parse_broker
 from recorder.errors import Damaged, NoProof, OrderFailed, UsageError
+from recorder.picture_taking import take_picture
 from recorder.replaying import replay
 from recorder.selftesting import selftest
 from recorder.service import Recorder, Settings
@@ -18,7 +19,7 @@ from recorder.service import Recorder, Settings
 
 def main(argv: list[str] | None = None) -> int:
     """The console entry. Returns the exit code; argparse itself exits with 2 on bad usage."""
-    args = parser(_run, _replay, _selftest).parse_args(argv)
+    args = parser(_run, _replay, _selftest, _take).parse_args(argv)
     try:
         code: int = args.command(args)
     except GuardpostError as error:
@@ -62,6 +63,10 @@ def _replay(args: argparse.Namespace) -> int:
 
 def _selftest(args: argparse.Namespace) -> int:
     return selftest(args, _broker(args))
+
+
+def _take(args: argparse.Namespace) -> int:
+    return take_picture(args, _broker(args))
 
 
 def _broker(args: argparse.Namespace) -> Broker:

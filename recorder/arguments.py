@@ -22,11 +22,12 @@ _EPILOG = """exit codes:
      what still waits at the post, what it signed as lost for good, and what it had removed before this
      recorder came, is named and is no fault. findings, absent: none. import: nothing refused or damaged.
      replay: the post has sent all that was asked for. selftest: no part of the post has failed.
-     pictures verify: every stored one is as it was signed. verify-proof: it proves what it prints
+     pictures verify: every stored one is as it was signed; take: it was taken. verify-proof: it proves what it
+     prints
   1  verify, gaps: something is missing, held or wrong. findings, absent: there are some. import: something was
      refused, or the journal is damaged. replay: refused, no reply, or something is missing there.
-     selftest: a part has failed, refused, or no reply. pictures: one has changed on the disk, or no receipt covers
-     it yet. verify-proof: it proves nothing.
+     selftest: a part has failed, refused, or no reply. pictures: one has changed on the disk, no receipt covers it
+     yet, or a post took none. verify-proof: it proves nothing.
      run: ended by an error; start it again, nothing acknowledged is lost
   2  usage, or a store that cannot be used
 """
@@ -37,7 +38,7 @@ _DURATION = re.compile(r"([0-9]{1,6})(s|m|h|d)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-def parser(run: Command, replay: Command, selftest: Command) -> argparse.ArgumentParser:
+def parser(run: Command, replay: Command, selftest: Command, take: Command) -> argparse.ArgumentParser:
     """All commands; those that are given talk to a broker."""
     top = argparse.ArgumentParser(
         "guardpost-recorder",
@@ -57,7 +58,8 @@ def parser(run: Command, replay: Command, selftest: Command) -> argparse.Argumen
     )
     _add_questions(words, store, query)
     _add_acts(words, store, query)
-    _add_pictures(words.add_parser("pictures", help="pictures that posts have announced"), store, query)
+    pictures = words.add_parser("pictures", help="pictures that posts have announced")
+    _add_take(_add_pictures(pictures, store, query), broker, take)
     _add_verify_proof(words.add_parser("verify-proof", help="check a picture's proof, with nothing but its file"))
     _add_replay(words.add_parser("replay", parents=[broker], help="ask a post to send numbers again"), replay)
     _add_selftest(words.add_parser("selftest", parents=[broker], help="ask a post to test itself"), selftest)
@@ -153,7 +155,7 @@ def _add_acts(
 
 def _add_pictures(
     pictures: argparse.ArgumentParser, store: argparse.ArgumentParser, query: argparse.ArgumentParser
-) -> None:
+) -> "argparse._SubParsersAction[argparse.ArgumentParser]":
     words = pictures.add_subparsers(required=True, metavar="WHAT")
     of_post = argparse.ArgumentParser(add_help=False)
     of_post.add_argument("--source", type=_source, help="one post, as /guardpost/site/post")
@@ -171,6 +173,18 @@ def _add_pictures(
     proof = words.add_parser("export", parents=[one], help="write a picture with its proof to one file")
     proof.add_argument("out", type=Path, metavar="OUT", help="a file that is not there yet")
     proof.set_defaults(command=proving.export_proof)
+    return words
+
+
+def _add_take(
+    words: "argparse._SubParsersAction[argparse.ArgumentParser]", broker: argparse.ArgumentParser, command: Command
+) -> None:
+    take = words.add_parser("take", parents=[broker], help="ask a post to take a picture now")
+    take.add_argument("source", type=_source, metavar="SOURCE", help="/guardpost/site/post")
+    take.add_argument(
+        "--within", type=_duration, default=60, metavar="TIME", help="wait so long for the reply (1m)"
+    )
+    take.set_defaults(command=command)
 
 
 def _add_verify_proof(proof: argparse.ArgumentParser) -> None:

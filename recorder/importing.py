@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -90,15 +91,16 @@ class _Journal:
 
 
 def _opened(copy: Path, journal: Path) -> _Journal:
-    try:
-        db = sqlite3.connect(f"file:{quote(str(copy))}", uri=True)
-        names = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-    except sqlite3.DatabaseError as error:
-        raise UsageError(f"{journal}: {error}; name the post's journal.sqlite3") from None
-    if not {"events", "keys"} <= names:
-        db.close()
-        raise UsageError(f"{journal}: an SQLite file, but no post's journal; name the post's journal.sqlite3")
-    return _Journal(db)
+    with ExitStack() as opened:
+        try:
+            db = opened.enter_context(closing(sqlite3.connect(f"file:{quote(str(copy))}", uri=True)))
+            names = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+        except sqlite3.DatabaseError as error:
+            raise UsageError(f"{journal}: {error}; name the post's journal.sqlite3") from None
+        if not {"events", "keys"} <= names:
+            raise UsageError(f"{journal}: an SQLite file, but no post's journal; name the post's journal.sqlite3")
+        opened.pop_all()
+        return _Journal(db)
 
 
 def _take_in(journal: _Journal, store: Store, args: argparse.Namespace) -> tuple[Counter[Outcome], str]:

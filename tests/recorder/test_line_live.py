@@ -370,6 +370,21 @@ def test_a_self_test_that_is_refused_or_whose_event_does_not_come_is_one_line(
     assert said.err.count("\n") == 1
 
 
+def test_a_picture_is_taken_at_once_or_why_not_is_one_line(
+    mosquitto: Mosquitto, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["pictures", "take", "/guardpost/site/post", "--broker", mosquitto.url, "--within", "5s"]
+    with answering(mosquitto, {"ok": True, "event": "1/2", "sha256": "ab" * 32}) as orders:
+        assert main(words) == 0
+        assert [order.keys() for order in orders] == [{"id", "expires"}]
+    assert capsys.readouterr().out == f"{'ab' * 32}  event 1/2\n"
+    with answering(mosquitto, {"ok": False, "error": "this post has no camera"}):
+        assert main(words) == 1
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert "/guardpost/site/post refuses: this post has no camera" in said.err
+
+
 def test_a_desk_beside_a_recorder_reads_on(mosquitto: Mosquitto, tmp_path: Path, post: Post) -> None:
     """A note and an import write beside it; the recorder goes on."""
     path = tmp_path / "r.db"
