@@ -34,7 +34,7 @@ class Settings(Message):
     camera does not list are left alone and told. ``quality``: of the JPEG, 1 to 100. ``source``: the post's.
     """
 
-    is_: Literal["settings"] = Field("settings", alias="is")
+    is_: Literal["settings"] = Field(default="settings", alias="is")
     camera: int
     size: tuple[int, int]
     rate: int
@@ -51,7 +51,7 @@ class Take(Message):
     ``why``: the event's id. ``number``: of this picture, for its answer.
     """
 
-    is_: Literal["take"] = Field("take", alias="is")
+    is_: Literal["take"] = Field(default="take", alias="is")
     number: int
     why: str
     at_ms: int
@@ -63,7 +63,7 @@ class Take(Message):
 class Fit(Message):
     """From now on no JPEG is larger than ``most_bytes``."""
 
-    is_: Literal["fit"] = Field("fit", alias="is")
+    is_: Literal["fit"] = Field(default="fit", alias="is")
     most_bytes: int
 
 
@@ -73,7 +73,7 @@ class Alive(Message):
     ``blind``: why nothing can be seen in the frames, or why there are none; empty while all is well.
     """
 
-    is_: Literal["alive"] = Field("alive", alias="is")
+    is_: Literal["alive"] = Field(default="alive", alias="is")
     frame_ms: int | None
     blind: str
     body: Literal[0] = 0
@@ -82,7 +82,7 @@ class Alive(Message):
 class Told(Message):
     """A line for the post to record once, as ``control X is not of this camera``."""
 
-    is_: Literal["told"] = Field("told", alias="is")
+    is_: Literal["told"] = Field(default="told", alias="is")
     why: str
     body: Literal[0] = 0
 
@@ -90,7 +90,7 @@ class Told(Message):
 class Shot(Message):
     """The picture ``number``; its JPEG follows, ``body`` bytes. ``taken_ms``: uptime of the frame."""
 
-    is_: Literal["shot"] = Field("shot", alias="is")
+    is_: Literal["shot"] = Field(default="shot", alias="is")
     number: int
     taken_ms: int
     width: int
@@ -101,7 +101,7 @@ class Shot(Message):
 class Missed(Message):
     """There is no picture ``number``."""
 
-    is_: Literal["missed"] = Field("missed", alias="is")
+    is_: Literal["missed"] = Field(default="missed", alias="is")
     number: int
     why: str
     body: Literal[0] = 0

@@ -1,0 +1,1 @@
+"""The contract that every camera child keeps, the real one and the simulated."""

@@ -1,0 +1,86 @@
+"""The camera's program where picamera2 is missing, prints, or is busy, and where the post talks nonsense."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from camera_child import SETTINGS, CameraChild, Scene, child
+from waiting import until
+
+from device.hardware.camera import wire
+from device.hardware.camera.wire import Take
+
+AS_IT_IS = "from device.hardware.camera.child import main; main()"
+TAKE = Take(number=1, why="", at_ms=0, wall_ms=0, clock="synced", offset_ms=0)
+
+
+def program(*before: str) -> list[str]:
+    """The child, after these lines of Python."""
+    return [sys.executable, "-c", "\n".join([*before, AS_IT_IS])]
+
+
+def test_without_picamera2_it_says_what_to_install() -> None:
+    with CameraChild(program("import sys", "sys.modules['picamera2'] = None")) as camera:
+        until(lambda: camera.blind, what="blind")
+        assert "install python3-picamera2" in camera.blind
+        assert "\n" not in camera.blind
+
+
+def test_whatever_libraries_print_stays_off_the_wire() -> None:
+    chatty = (
+        "import os, sys, types",
+        "class Chatty(types.ModuleType):",
+        "    def __getattr__(self, name):",
+        "        print('hello from the library', flush=True)",
+        "        os.write(1, b'hello from below it')",
+        "        raise ImportError('no such thing')",
+        "sys.modules['picamera2'] = Chatty('picamera2')",
+    )
+    with CameraChild(program(*chatty)) as camera:
+        until(lambda: camera.blind, what="blind")
+        camera.close()
+        assert camera.ended() == 0
+        assert "hello from the library" in camera.errors
+        assert "hello from below it" in camera.errors
+
+
+@pytest.mark.parametrize(
+    ("lines", "why"),
+    [
+        (b"hello\n", "Invalid JSON"),
+        (wire.down(TAKE), "the settings have to come first"),
+        (wire.down(SETTINGS) + wire.down(SETTINGS), "the settings came a second time"),
+        (wire.down(SETTINGS) + b'{"is":"dance"}\n', "dance"),
+    ],
+)
+def test_a_post_that_it_does_not_understand_ends_it_with_one_line(lines: bytes, why: str) -> None:
+    with CameraChild(program(), settings=None) as camera:
+        camera.write(lines)
+        assert camera.ended() == 2
+        [line] = camera.errors.splitlines()
+        assert line.startswith("the camera's process does not understand the post: ")
+        assert why in line
+
+
+def test_a_post_that_says_nothing_and_goes_away_ends_it() -> None:
+    with CameraChild(program(), settings=None) as camera:
+        camera.close()
+        assert camera.ended() == 0
+
+
+def test_a_camera_that_another_program_has_is_in_use_until_that_ends(tmp_path: Path) -> None:
+    scene = Scene(tmp_path / "scene.json")
+    with child(scene) as first:
+        first.sees()
+        with child(scene) as second:
+            until(lambda: second.blind, what="blind")
+            assert second.blind == "the camera is in use: end the other program that has it"
+            first.close()
+            first.ended()
+            second.sees()
+
+
+def test_a_number_that_no_camera_has_is_told(tmp_path: Path) -> None:
+    with child(Scene(tmp_path / "scene.json"), camera=3) as camera:
+        until(lambda: camera.blind, what="blind")
+        assert camera.blind == "there is no camera 3, only 1 from 0 on: see camera.number"
