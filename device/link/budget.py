@@ -1,5 +1,6 @@
 """Bytes sent, by kind and day: what a metered line costs."""
 
+import threading
 from collections import Counter
 
 from device.readings import Instant
@@ -8,24 +9,27 @@ _DAY_MS = 86_400_000
 
 
 class Budget:
-    """Counts MQTT bytes of one UTC day."""
+    """Counts MQTT bytes of one UTC day; events and pictures are sent by threads of their own."""
 
     def __init__(self) -> None:
         """Nothing sent yet."""
+        self._lock = threading.Lock()
         self._day = 0
         self._spent: Counter[str] = Counter()
 
     def spend(self, kind: str, size: int, now: Instant) -> None:
         """``size`` bytes went out for ``kind``."""
         day = now.wall_ms // _DAY_MS
-        if day != self._day:
-            self._day = day
-            self._spent.clear()
-        self._spent[kind] += size
+        with self._lock:
+            if day != self._day:
+                self._day = day
+                self._spent.clear()
+            self._spent[kind] += size
 
     def today(self, now: Instant) -> dict[str, int]:
         """Bytes of this UTC day by kind."""
-        return dict(self._spent) if now.wall_ms // _DAY_MS == self._day else {}
+        with self._lock:
+            return dict(self._spent) if now.wall_ms // _DAY_MS == self._day else {}
 
 
 def packet_bytes(topic: str, payload: bytes, content_type: str = "") -> int:

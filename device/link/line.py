@@ -1,14 +1,15 @@
 """One MQTT connection: a fresh paho client that only puts readings and never holds a queue of its own."""
 
-import queue
+import socket
 import ssl
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol, cast
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
@@ -18,7 +19,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from device.config import Broker
 from device.errors import ConfigError
-from device.readings import Arrived, Clock, Connected, Delivered, Disconnected, Reading
+from device.readings import Arrived, Clock, Connected, Delivered, Disconnected, LinkReading
 
 MqttVersion = Literal["5", "3.1.1"]
 
@@ -56,6 +57,14 @@ class Will:
     payload: bytes
 
 
+class Inbox(Protocol):
+    """Where a line's readings go: a ``queue.SimpleQueue``."""
+
+    def put(self, reading: LinkReading, /) -> None:
+        """Return at once."""
+        ...
+
+
 class Line:
     """One connection, from dialling to its end. ``generation`` marks its readings."""
 
@@ -65,12 +74,21 @@ class Line:
         version: MqttVersion,
         access: Access,
         will: Will | None,
-        inbox: "queue.SimpleQueue[Reading]",
+        inbox: Inbox,
         clock: Clock,
+        *,
+        session: bool = True,
+        client: type[mqtt.Client] = mqtt.Client,
+        opened: Callable[[socket.socket], None] | None = None,
     ) -> None:
-        """Prepare; ``dial`` connects."""
+        """Prepare; ``dial`` connects.
+
+        ``session``: the broker keeps messages for this client while it is away. ``opened``: sets what its socket
+        needs, before MQTT's first packet; OSError from it ends the line.
+        """
         self._generation = generation
         self._is_5 = version == "5"
+        self._session = session
         self._access = access
         self._inbox = inbox
         self._clock = clock
@@ -78,10 +96,10 @@ class Line:
         self._given_up = False
         self._gone = threading.Event()
         self._room = threading.Semaphore(_RECEIVE_AT_ONCE)
-        self._client = mqtt.Client(
+        self._client = client(
             CallbackAPIVersion.VERSION2,
             client_id=access.client_id,
-            clean_session=None if self._is_5 else False,  # the broker keeps orders while the post is away
+            clean_session=None if self._is_5 else not session,
             protocol=mqtt.MQTTv5 if self._is_5 else mqtt.MQTTv311,
             reconnect_on_failure=False,
             manual_ack=True,  # an order is acknowledged after it is recorded
@@ -93,6 +111,8 @@ class Line:
         self._client.on_disconnect = self._on_disconnect
         self._client.on_publish = self._on_publish
         self._client.on_message = self._on_message
+        if opened is not None:
+            self._client.on_socket_open = lambda _client, _userdata, ours: opened(cast(socket.socket, ours))
 
     def dial(self, broker: Broker, keepalive_s: int) -> None:
         """Connect in a thread of its own: names resolve, hosts answer and TLS agrees in their own time."""
@@ -126,6 +146,15 @@ class Line:
         self._given_up = True
         self._client.disconnect()
 
+    def cut(self) -> None:
+        """Let go at once, whatever is on its way: the network thread finds its connection broken, and ends."""
+        self._given_up = True
+        if isinstance(ours := self._client.socket(), socket.socket):
+            with suppress(OSError):
+                # Not TLS's own shutdown: what the network thread writes next would leave it in the clear.
+                socket.socket.shutdown(ours, socket.SHUT_RDWR)
+        self._client.disconnect()
+
     def wait_closed(self, timeout_s: float) -> bool:
         """Whether the network thread has sent what it had and closed, within ``timeout_s``."""
         return self._gone.wait(timeout_s)
@@ -137,7 +166,11 @@ class Line:
             keepalive_s = max(2, int(keepalive_s * _PAHO_KEEPALIVE))
             if self._is_5:
                 self._client.connect(
-                    broker.host, broker.port, keepalive_s, clean_start=False, properties=_connect_properties()
+                    broker.host,
+                    broker.port,
+                    keepalive_s,
+                    clean_start=not self._session,
+                    properties=_connect_properties(_SESSION_EXPIRY_S if self._session else 0),
                 )
             else:
                 self._client.connect(broker.host, broker.port, keepalive_s)
@@ -229,9 +262,9 @@ def _typed(content_type: str) -> Properties:
     return properties
 
 
-def _connect_properties() -> Properties:
+def _connect_properties(session_s: int) -> Properties:
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-    properties.SessionExpiryInterval = _SESSION_EXPIRY_S
+    properties.SessionExpiryInterval = session_s
     properties.ReceiveMaximum = _RECEIVE_AT_ONCE
     properties.MaximumPacketSize = _LARGEST_PACKET_BYTES
     return properties

@@ -103,8 +103,12 @@ class Uplink:
         dial: Dial,
         put: Callable[[Reading], None],
         chance: random.Random,
+        budget: Budget,
     ) -> None:
-        """``cursors``: as the journal kept them. ``chance``: spreads the posts' calls after a broker came back."""
+        """``cursors``: as the journal kept them. ``chance``: spreads the posts' calls after a broker came back.
+
+        ``budget``: counts what is sent, here and elsewhere.
+        """
         self._settings = settings
         self._hints = hints
         self._rows = rows
@@ -115,7 +119,7 @@ class Uplink:
         receipted = {chain: position for chain, position in cursors.items() if chain != DONE}
         self._receipts = Receipts(rows, self._sender, _ms(settings.receipt_timeout), receipted)
         self._replays = Replays(rows, self._sender)
-        self._budget = Budget()
+        self._budget = budget
         self._generation = 0
         self._call: _Call | None = None
         self._wanted: list[Hint] = []

@@ -50,8 +50,8 @@ def reply_to(listener: Listener, order_id: str) -> dict[str, Any]:
         ("replay", replay(to=0), "member to: Input should be greater than or equal to 1"),
         ("replay", replay(**{"from": 3}), "Value error, to is smaller than from"),
         ("replay", replay(more=1), "member more: Extra inputs are not permitted"),
-        ("open-sesame", replay(), "this firmware knows no such order; it knows replay, selftest"),
-        ("replay/deeper", replay(), "this firmware knows no such order; it knows replay, selftest"),
+        ("open-sesame", replay(), "this firmware knows no such order; it knows replay, picture, selftest"),
+        ("replay/deeper", replay(), "this firmware knows no such order; it knows replay, picture, selftest"),
     ],
 )
 def test_an_order_that_is_wrong_gets_an_event_and_a_reply_that_say_why(

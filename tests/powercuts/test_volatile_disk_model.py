@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from hypothesis import given
 from hypothesis import strategies as st
-from volatile_disk_model import SECTOR_BYTES, File, Folder, any_share
+from volatile_disk_model import SECTOR_BYTES, Fate, File, Folder, any_share
 
 _SHARES = st.sampled_from([0.0, 0.3, 0.7, 0.95, 1.0])
 _WRITES = st.lists(st.tuples(st.integers(0, 6_000), st.binary(min_size=1, max_size=3_000)), max_size=8)
@@ -121,6 +121,25 @@ def test_a_rename_holds_whole_or_not_at_all() -> None:
         found.append({name: bytes(file.data) for name, file in names.items() if isinstance(file, File)})
     assert {"name": b"old", "name.new": b"new"} in found and {"name": b"new"} in found
     assert all(len(names) == 2 or names == {"name": b"new"} for names in found)
+
+
+def test_a_move_to_another_folder_holds_in_both_or_in_neither_and_a_flush_of_either_is_one_of_it() -> None:
+    root, one, other = Folder(), Folder(), Folder()
+    root.change({"one": one})
+    root.change({"other": other})
+    one.change({"name": _written(b"content")})
+    root.drain()
+    fate = Fate()
+    one.change({"name": None}, fate)
+    other.change({"name": _written(b"content")}, fate)
+
+    def places(seed: int, kept: float) -> list[str]:
+        found = root.after_cut(random.Random(seed), kept).names
+        return [name for name, folder in found.items() if isinstance(folder, Folder) and folder.names]
+
+    assert {tuple(places(seed, 0.5)) for seed in _SEEDS} == {("one",), ("other",)}
+    one.flush()
+    assert places(0, 0.0) == ["other"]
 
 
 def test_what_a_failed_flush_left_behind_is_read_back_and_no_later_flush_writes_it() -> None:

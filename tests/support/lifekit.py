@@ -16,6 +16,7 @@ from postkit import BOOT, SOURCE
 from device.config import Broker, Config
 from device.effects import Answer
 from device.events import NO_HASH, rfc3339
+from device.link.budget import Budget
 from device.link.hints import Hints
 from device.link.line import MqttVersion
 from device.link.topics import Topics
@@ -125,7 +126,14 @@ class Life:
         ).link
         hints = Hints(TOPICS, BOOT, self.record.key.jwk())
         self.uplink = Uplink(
-            settings, hints, self.journal, self.journal.cursors(), self._dial, self.inbox.put, random.Random(1)
+            settings,
+            hints,
+            self.journal,
+            self.journal.cursors(),
+            self._dial,
+            self.inbox.put,
+            random.Random(1),
+            Budget(),
         )
         self.post = Post(
             inbox=self.inbox,

@@ -13,6 +13,7 @@ from waiting import until
 from device.config import Config
 from device.events import Checkin, Draft
 from device.hardware.clock import KernelClock, boot_id
+from device.link.budget import Budget
 from device.link.hints import Hints
 from device.link.line import Access, Line, MqttVersion, Will
 from device.link.topics import Topics
@@ -87,7 +88,7 @@ class Sending:
         self.codes: list[int] = []
         self.in_flight: int = 0
         self.uplink = Uplink(
-            settings, hints, self.journal, self.journal.cursors(), dial, self.inbox.put, random.Random(1)
+            settings, hints, self.journal, self.journal.cursors(), dial, self.inbox.put, random.Random(1), Budget()
         )
 
     def record_taps(self, count: int) -> None:

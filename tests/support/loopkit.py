@@ -15,6 +15,7 @@ from postkit import BOOT, SOURCE
 
 from device.config import Config
 from device.effects import Answer
+from device.link.budget import Budget
 from device.link.hints import Hints
 from device.link.line import Access, Line, MqttVersion
 from device.link.topics import Topics
@@ -121,7 +122,7 @@ class Bench:
             began=self.record.began,
             seats=[Seat.restored(rule, kept.get(rule.name)) for rule in rules],
             panel=self.lamps,
-            link=Uplink(link, hints, self.record.journal, {}, dial, self.inbox.put, random.Random(1)),
+            link=Uplink(link, hints, self.record.journal, {}, dial, self.inbox.put, random.Random(1), Budget()),
             upkeep=Upkeep(self.record.journal, 90),
             newest=self.record.journal.newest(),
             watchers=self.watchers,

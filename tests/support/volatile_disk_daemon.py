@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
 import mfusepy
-from volatile_disk_model import AT_REST, File, Folder, any_share
+from volatile_disk_model import AT_REST, Fate, File, Folder, any_share
 
 from simulator.control import ControlServer
 
@@ -142,9 +142,12 @@ class Disk:
     def rename(self, old: str, new: str) -> int:
         with self._changes("rename", new):
             one, other = PurePosixPath(old), PurePosixPath(new)
-            if one.parent != other.parent:
-                raise OSError(errno.EXDEV, new)
-            self._folder(str(one.parent)).change({one.name: None, other.name: self._node(old)})
+            node, folder, fate = self._node(old), self._folder(str(other.parent)), Fate()
+            if one.parent == other.parent:
+                folder.change({one.name: None, other.name: node})
+            else:
+                self._folder(str(one.parent)).change({one.name: None}, fate)
+                folder.change({other.name: node}, fate)
         return 0
 
     def chmod(self, path: str, mode: int) -> int:

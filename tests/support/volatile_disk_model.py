@@ -100,6 +100,13 @@ class File:
         self._pending.append(_Change(len(self.data), {n: sector for n, sector in held.items() if sector}))
 
 
+@dataclass(eq=False)
+class Fate:
+    """What moves between folders does so in both or in neither. ``flushed``: one of them was, since."""
+
+    flushed: bool = False
+
+
 @dataclass
 class Folder:
     """``names`` is what programs see. Each pending change of names holds whole or not at all, as a rename does."""
@@ -107,16 +114,18 @@ class Folder:
     mode: int = 0o755
     names: dict[str, "File | Folder"] = field(default_factory=dict)
     medium: dict[str, "File | Folder"] = field(default_factory=dict)
-    pending: list[dict[str, "File | Folder | None"]] = field(default_factory=list)
+    pending: list[tuple[dict[str, "File | Folder | None"], Fate]] = field(default_factory=list)
 
-    def change(self, names: dict[str, "File | Folder | None"]) -> None:
-        """Put nodes under names, or take names away (None), at once."""
+    def change(self, names: dict[str, "File | Folder | None"], fate: Fate | None = None) -> None:
+        """Put nodes under names, or take names away (None), at once; with others of the same fate."""
         _rename(self.names, names)
-        self.pending.append(names)
+        self.pending.append((names, fate or Fate()))
 
     def flush(self) -> None:
         """Every name is on the medium."""
         self.medium = dict(self.names)
+        for _, fate in self.pending:
+            fate.flushed = True
         self.pending.clear()
 
     def drain(self) -> None:
@@ -125,13 +134,19 @@ class Folder:
         for node in self.names.values():
             node.drain() if isinstance(node, Folder) else node.flush()
 
-    def after_cut(self, chance: random.Random, kept: float) -> "Folder":
-        """What is found."""
+    def after_cut(self, chance: random.Random, kept: float, fates: dict[Fate, bool] | None = None) -> "Folder":
+        """What is found. ``fates``: those that this cut has decided so far."""
+        fates = {} if fates is None else fates
         medium = dict(self.medium)
-        for names in self.pending:
-            if chance.random() < kept:
+        for names, fate in self.pending:
+            if fate not in fates:
+                fates[fate] = fate.flushed or chance.random() < kept
+            if fates[fate]:
                 _rename(medium, names)
-        found = {name: node.after_cut(chance, kept) for name, node in medium.items()}
+        found = {
+            name: node.after_cut(chance, kept, fates) if isinstance(node, Folder) else node.after_cut(chance, kept)
+            for name, node in medium.items()
+        }
         return Folder(self.mode, found, dict(found))
 
     def files(self) -> Iterator[File]:

@@ -3,7 +3,7 @@
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -100,10 +100,11 @@ def _tight(tmp_path: Path) -> Iterator[Night]:
         yield night
 
 
-def commits(folder: Path) -> Callable[[], int]:
+@contextmanager
+def commits(folder: Path) -> Iterator[Callable[[], int]]:
     """Changes whenever another connection has committed (SQLite, "PRAGMA data_version")."""
-    beside = sqlite3.connect(f"{(folder / 'journal').as_uri()}?mode=ro", uri=True)
-    return lambda: int(beside.execute("PRAGMA data_version").fetchone()[0])
+    with closing(sqlite3.connect(f"{(folder / 'journal').as_uri()}?mode=ro", uri=True)) as beside:
+        yield lambda: int(beside.execute("PRAGMA data_version").fetchone()[0])
 
 
 # By age
@@ -317,10 +318,10 @@ def test_a_journal_of_one_unmovable_event_is_not_written_to_for_ever(tmp_path: P
         assert night.journal.pressed()
         night.second()
         assert night.kept() == (5, 5)
-        committed = commits(night.folder)
-        before = committed()
-        night.minute()
-        assert committed() == before
+        with commits(night.folder) as committed:
+            before = committed()
+            night.minute()
+            assert committed() == before
 
 
 # A disk that is really full
@@ -377,15 +378,15 @@ def test_a_post_that_starts_on_a_full_disk_opens_its_journal_with_what_was_held_
 
 def test_cursors_that_changed_are_kept_once_a_minute_and_those_that_did_not_never(night: Night) -> None:
     night.record(100)
-    committed = commits(night.folder)
     writes = []
-    for second in range(3_600):
-        before = committed()
-        if second < 1_800:
-            night.cursors = {DONE: second // 20, CHAIN: second // 20}
-        night.second()
-        if committed() != before:
-            writes.append(second)
+    with commits(night.folder) as committed:
+        for second in range(3_600):
+            before = committed()
+            if second < 1_800:
+                night.cursors = {DONE: second // 20, CHAIN: second // 20}
+            night.second()
+            if committed() != before:
+                writes.append(second)
     assert writes == list(range(59, 1_859, 60))
     night.restart()
     assert night.journal.cursors() == {DONE: 89, CHAIN: 89}
