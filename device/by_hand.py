@@ -74,7 +74,7 @@ def _results(
     with copper as opened, crashes_told(ends):
         yield from Trial(config, opened, ends, person, patience).results()
     seen = {f"reader {reader.name}" for reader in config.reader}
-    yield from (result for result in results(config, ends.clock) if result.part not in seen)
+    yield from (result for result in results(config, ends.clock, child=opened.camera) if result.part not in seen)
 
 
 def _recorded(record: Record, now: Instant, found: Sequence[Result]) -> str:

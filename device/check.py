@@ -2,13 +2,14 @@
 
 import os
 import queue
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 from device.config import Broker, Config, TimeServer, load
 from device.errors import ConfigError, GuardpostError, JournalDamaged
 from device.hardware.clock import KernelClock
+from device.hardware.readers.driver import Copper
 from device.hardware.sntp import NoTime, ask
 from device.link.line import Line, MqttVersion
 from device.look import certificates, readers
@@ -18,6 +19,7 @@ from device.record.opening import JOURNAL
 from device.record.reserve import RESERVE_BYTES, ROOM_AT_LEAST
 from device.result import Result
 from device.roster_file import read_roster
+from device.viewfinder import camera
 from device.wiring import access
 
 BROKER_WITHIN_S = 20.0
@@ -39,8 +41,13 @@ def check(file: Path) -> int:
     return int(failed > 0)
 
 
-def results(config: Config, clock: Clock, rtc: Path = RTC) -> Iterator[Result]:
-    """Every part but the configuration itself. ``rtc``: the battery clock as sysfs shows it."""
+def results(
+    config: Config, clock: Clock, rtc: Path = RTC, child: Sequence[str] = Copper.camera
+) -> Iterator[Result]:
+    """Every part but the configuration itself.
+
+    ``rtc``: the battery clock as sysfs shows it. ``child``: the command of the camera's.
+    """
     yield _roster(config)
     yield _state_folder(config.post.state_dir)
     yield _journal(config)
@@ -48,6 +55,7 @@ def results(config: Config, clock: Clock, rtc: Path = RTC) -> Iterator[Result]:
     yield _battery_clock(rtc, clock.now())
     yield _time_server(config.time.server, clock)
     yield from readers(config)
+    yield from camera(config, clock, child)
     yield from certificates(config.link, clock.now())
     for broker in config.link.brokers:
         yield _broker(config, broker, clock)

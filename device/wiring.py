@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from gpiozero.exc import GPIOZeroError
 
 from device import BUILT, __version__
-from device.config import Config, ContactSection, IndicatorSection
+from device.config import CameraSection, Config, ContactSection, IndicatorSection
 from device.drivers import reader_driver
 from device.effects import Answer
 from device.errors import JournalDamaged, StateError
@@ -29,6 +29,7 @@ from device.hardware.readers.reader import Answering, ReaderWorker
 from device.hardware.switched import Button, DoorContact, Input, MainsLine
 from device.hardware.vitals import VitalsWorker
 from device.hardware.worker import Worker, Workers
+from device.link.budget import Budget
 from device.link.hints import Hints
 from device.link.line import Access, Line, MqttVersion, Will
 from device.link.topics import Topics
@@ -40,6 +41,7 @@ from device.readings import (
     Clock,
     CommitFailed,
     Crashed,
+    Photo,
     Reading,
     Refused,
     RosterLoaded,
@@ -54,13 +56,14 @@ from device.rules.checkin import CheckinRule
 from device.rules.doors import DoorLimits, DoorsRule
 from device.rules.health import HealthRule
 from device.rules.orders import OrdersRule
+from device.rules.pictures import PicturesRule
 from device.rules.power import PowerRule
 from device.rules.removed import RemovedRule
 from device.rules.roster import Roster
 from device.rules.rule import Rule, Seat
 from device.rules.selftest import SelftestRule
 from device.rules.timekeeping import TimekeepingRule
-from device.seams import Panel
+from device.seams import Panel, Pictures
 from device.service import Notifier
 
 Inbox = queue.SimpleQueue[Reading]
@@ -103,6 +106,7 @@ def _live(config: Config, copper: Copper, ends: "Ends", notifier: Notifier, dama
         clock.rise(latest_passed_ms(BUILT, passed_ms(record, clock)))
         roster = load_roster(config.roster.file, config.post.state_dir, record.site_key, config.timezone)
         seats, unusable = _seats(config, roster.roster, record.journal.snapshots())
+        budget = Budget()
         panel = _Panels(_panel(config, copper, ends, workers, stack))
         post = Post(
             inbox=inbox,
@@ -113,10 +117,11 @@ def _live(config: Config, copper: Copper, ends: "Ends", notifier: Notifier, dama
             began=record.began,
             seats=seats,
             panel=panel,
-            link=_link(config, record, bootid, inbox, clock),
+            link=_link(config, record, bootid, budget, ends),
             upkeep=Upkeep(record.journal, config.journal.keep_days),
             newest=record.journal.newest(),
             watchers=(notifier, workers),
+            pictures=_pictures(config, copper, ends, record, budget, workers, stack),
         )
         _first_readings(inbox, clock, record, roster, unusable)
         if damaged is not None and damaged.unrecorded:
@@ -175,7 +180,7 @@ def _seats(config: Config, roster: Roster, snapshots: dict[str, str]) -> tuple[l
         PowerRule(_ms_or_none(None if config.ups is None else config.ups.stop_after)),
         CheckinRule(roster, _ms(config.checkin.repeat_after)),
         DoorsRule(doors, [tamper.name for tamper in config.tamper]),
-        OrdersRule(),
+        OrdersRule(no_pictures=_no_pictures(config.camera)),
         RemovedRule(),
         SelftestRule(
             readers=[reader.name for reader in config.reader],
@@ -185,6 +190,7 @@ def _seats(config: Config, roster: Roster, snapshots: dict[str, str]) -> tuple[l
             zone=config.timezone,
             lights=config.indicator is not None,
         ),
+        *([] if config.camera is None else [_picture_rule(config.camera)]),
     )
     seats, unusable = [], []
     for rule in rules:
@@ -196,6 +202,17 @@ def _seats(config: Config, roster: Roster, snapshots: dict[str, str]) -> tuple[l
     return seats, unusable
 
 
+def _picture_rule(camera: CameraSection) -> PicturesRule:
+    return PicturesRule(camera.on, _ms(camera.before), _ms(camera.after), camera.most_a_minute)
+
+
+def _no_pictures(camera: CameraSection | None) -> str | None:
+    """Why an order to take a picture is refused."""
+    if camera is None:
+        return "this post has no camera"
+    return None if "order" in camera.on else 'camera.on of this post does not name "order"'
+
+
 def _parts(config: Config) -> Iterator[str]:
     """What can go blind."""
     yield from _own_parts(config)
@@ -205,10 +222,13 @@ def _parts(config: Config) -> Iterator[str]:
 
 def _own_parts(config: Config) -> list[str]:
     """Those that are neither a reader nor an input."""
-    return [JOURNAL, "vitals", "contacts", *([] if config.indicator is None else ["indicator"])]
+    indicator = [] if config.indicator is None else ["indicator"]
+    camera = [] if config.camera is None else ["camera", "pictures"]
+    return [JOURNAL, "vitals", "contacts", *indicator, *camera]
 
 
-def _link(config: Config, record: Record, bootid: str, inbox: Inbox, clock: Clock) -> Uplink:
+def _link(config: Config, record: Record, bootid: str, budget: Budget, ends: "Ends") -> Uplink:
+    clock, inbox = ends
     topics = Topics.of(config.source)
     hints = Hints(topics, bootid, record.key.jwk())
     will = Will(topics.status, hints.offline())
@@ -216,7 +236,9 @@ def _link(config: Config, record: Record, bootid: str, inbox: Inbox, clock: Cloc
     def dial(generation: int, version: MqttVersion) -> Line:
         return Line(generation, version, access(config), will, inbox, clock)
 
-    return Uplink(config.link, hints, record.journal, record.journal.cursors(), dial, inbox.put, random.Random())
+    return Uplink(
+        config.link, hints, record.journal, record.journal.cursors(), dial, inbox.put, random.Random(), budget
+    )
 
 
 def access(config: Config, suffix: str = "") -> Access:
@@ -230,6 +252,48 @@ def access(config: Config, suffix: str = "") -> Access:
         certificate_file=config.link.certificate_file,
         key_file=config.link.key_file,
     )
+
+
+def _pictures(
+    config: Config,
+    copper: Copper,
+    ends: "Ends",
+    record: Record,
+    budget: Budget,
+    workers: Workers,
+    stack: ExitStack,
+) -> Pictures | None:
+    """Start to look, and to keep what was seen."""
+    if config.camera is None:
+        return None
+    from device.hardware.camera.worker import CameraWorker
+    from device.pictures.camera import Camera
+    from device.pictures.worker import PicturesWorker
+
+    def shrunk(jpeg: bytes, most_bytes: int) -> tuple[bytes, int, int] | None:
+        from device.hardware.camera.shrink import shrunk  # needs a library that few posts ever do
+
+        return shrunk(jpeg, most_bytes)
+
+    def deliver(photo: Photo) -> None:
+        keeps.store(photo)
+
+    takes = CameraWorker(copper.camera, config.camera, config.source, *ends, deliver)
+    keeps = PicturesWorker(
+        config.camera,
+        config.link.picture_rate,
+        config.post.state_dir,
+        record.journal.newest(),
+        Topics.of(config.source),
+        access(config, "-pictures"),
+        *ends,
+        takes.fit,
+        shrunk,
+        budget,
+    )
+    _begin(keeps, workers, stack)
+    _begin(takes, workers, stack)
+    return Camera(takes, keeps)
 
 
 class Ends(NamedTuple):

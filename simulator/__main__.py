@@ -27,6 +27,8 @@ _DO_EPILOG = """commands:
 faults:
   reader READER FAULT         a reader fails, or is mended; docs/readers.md has each one's words
   input INPUT hums|quiet      the line of a door, lid or button picks up the mains, or is quiet again
+  camera FAULT                the camera stalls, hangs, dies, is gone, black, covered, frozen, turned (away) or
+                              small (another one, of half the size); camera well ends it
   button BUTTON stuck|free    a button stays pressed, or is let go
   edges lost|back             the thread that tells the inputs' edges dies, while their levels are still read
                               right; only a new start brings the edges back, or "edges back" for a trial

@@ -15,6 +15,7 @@ from simulator.errors import CommandError
 from simulator.factory import Change, SimFactory
 from simulator.far_ends import FarEnd, Site, far_end
 from simulator.officer import BUZZER, LOOKS, OUTPUTS, Officer, Seen
+from simulator.scenery import Scenery
 
 START_WITHIN_S = 15.0
 PATIENCE_S = 3.0
@@ -45,7 +46,10 @@ class Board:
     def __init__(
         self, config: Config, *, log: Path | None = None, seed: int = 0, patience_s: float = PATIENCE_S
     ) -> None:
-        """``log``: where changes of outputs are written. ``seed``: of the contacts' bounces. Raises OSError."""
+        """``log``: where changes of outputs are written. ``seed``: of the contacts' bounces.
+
+        Raises OSError, and SimulatorError where the camera's scene cannot be written.
+        """
         self._outputs = _outputs(config)
         names = {
             pin: f"{use.removesuffix('_pin')}-{reader.name}"
@@ -57,7 +61,8 @@ class Board:
         for pin in self._by_low:
             self.factory.hold(pin, True)  # what is switched on by a low pin has a pull-up of its own
         site = Site(self.factory, state_dir=config.post.state_dir)
-        self.copper = Copper(self.factory, open_input=site.open_input)
+        self._scenery = Scenery(config)
+        self.copper = Copper(self.factory, open_input=site.open_input, camera=self._scenery.command)
         self._readers = {reader.name: far_end(reader, site) for reader in config.reader}
         contacts: tuple[ContactSection, ...] = (*config.door, *config.tamper)
         self._doors = {
@@ -89,7 +94,7 @@ class Board:
     def tap(self, uid: bytes, reader: str | None = None) -> Response:
         """Hold a card before a reader until it was read; the answer that follows. Raises CommandError."""
         name, chip = self._reader(reader)
-        with self._hands:  # one officer at a time stands before the lights
+        with self._hands, self._scenery.someone(name):  # one officer at a time stands before the lights
             last, removed_s = self._last_card.get(name, (b"", 0.0))
             if uid == last:
                 time.sleep(max(0.0, removed_s + AWAY_S - time.monotonic()))
@@ -115,7 +120,7 @@ class Board:
     def press(self, button: str) -> Response:
         """Press a button and let it go; the answer that follows. Raises CommandError."""
         switch = _known(self._buttons, button, "button")
-        with self._hands:
+        with self._hands, self._scenery.someone(button):
             pressed_s = clock_gettime(CLOCK_BOOTTIME)
             switch.move(True)
             time.sleep(PRESSED_S)
@@ -125,11 +130,13 @@ class Board:
     def open_door(self, door: str) -> None:
         """Open a door or lid; returns once its contact rests. Raises CommandError."""
         section, switch = _known(self._doors, door, "door")
+        self._scenery.door(door, is_open=True)
         switch.move(section.normally == "open")
 
     def close_door(self, door: str) -> None:
         """Shut a door or lid; returns once its contact rests. Raises CommandError."""
         section, switch = _known(self._doors, door, "door")
+        self._scenery.door(door, is_open=False)
         switch.move(section.normally == "closed")
 
     def hum(self, name: str, on: bool) -> None:
@@ -146,6 +153,10 @@ class Board:
         if self._ups is None:
             raise CommandError("no UPS in this post's configuration; write its [ups] section")
         self.factory.hold(self._ups.pin, on is (self._ups.mains_when == "high"))
+
+    def camera(self, fault: str) -> str:
+        """The camera fails, or is ``well`` again; what it does then. Raises CommandError."""
+        return self._scenery.camera(fault)
 
     def reader(self, name: str) -> FarEnd:
         """A reader, for its faults. Raises CommandError."""

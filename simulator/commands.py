@@ -12,7 +12,7 @@ _T = TypeVar("_T")
 HELP = (
     "tap UIDHEX [READER] | lay UIDHEX [READER] | take UIDHEX [READER] | press BUTTON | open DOOR | close DOOR"
     " | mains on|off | lights | input INPUT hums|quiet | button BUTTON stuck|free | reader READER FAULT"
-    " | edges lost|back | help"
+    " | camera FAULT|well | edges lost|back | help"
 )
 
 
@@ -34,6 +34,7 @@ class Commands:
             "reader": (self._reader, range(2, 3), "reader READER FAULT"),
             "input": (self._input, range(2, 3), "input INPUT hums|quiet"),
             "button": (self._button, range(2, 3), "button BUTTON stuck|free"),
+            "camera": (self._camera, range(1, 2), "camera FAULT|well"),
             "edges": (self._edges, range(1, 2), "edges lost|back"),
             "help": (lambda: HELP, range(1), "help"),
         }
@@ -91,6 +92,9 @@ class Commands:
     def _button(self, name: str, state: str) -> str:
         self._board.hold(name, _chosen(state, {"stuck": True, "free": False}))
         return f"button {name}: {state}"
+
+    def _camera(self, fault: str) -> str:
+        return f"camera: {self._board.camera(fault)}"
 
     def _edges(self, state: str) -> str:
         self._board.factory.deaf = _chosen(state, {"lost": True, "back": False})

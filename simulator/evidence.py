@@ -103,4 +103,6 @@ def _compare(event: Recorded, store: Store) -> None:
 def _gist(envelope: Envelope) -> str:
     """The word of an event that says most."""
     data = envelope.data
+    if envelope.kind == "picture":
+        return f"{data['offset']} s"
     return str(data.get("verdict") or data.get("change") or "")

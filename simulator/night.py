@@ -9,7 +9,7 @@ from datetime import datetime
 from recorder.service import Recorder
 from simulator.child import PostProcess
 from simulator.errors import SimulatorError
-from simulator.evidence import Evidence, spans
+from simulator.evidence import Evidence, Recorded, spans
 from simulator.line import Line
 from simulator.screen import Counts, Row, Screen
 from simulator.script import ACTS, ROUND_S, Act
@@ -104,13 +104,17 @@ class Night:
         if self.recorder.failure:
             raise SimulatorError(f"the recorder ended: {self.recorder.failure}")
         for event in self.evidence.look():
-            self._row_of(event.envelope.subject).events.append(event)
+            self._row_of(event).events.append(event)
         counts = Counts(self.line.up, self.evidence.recorded, self.evidence.arrived, self.evidence.verified)
         self.screen.show(list(self._rows), counts)
         return counts
 
-    def _row_of(self, subject: str) -> Row:
+    def _row_of(self, event: Recorded) -> Row:
         """The act that brought an event about; else the post did it by itself."""
+        subject, why = event.envelope.subject, event.envelope.data.get("why")
+        for row in reversed(self._rows):
+            if event.envelope.kind == "picture" and why in [before.envelope.id for before in row.events]:
+                return row
         young_s = time.monotonic() - _BELONGS_S
         recent = [row for row in self._rows if row.began_s >= young_s]
         for row in reversed(recent):

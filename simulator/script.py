@@ -66,6 +66,10 @@ does = "checkin"
 green = 5
 red = 6
 buzzer = 13
+
+[camera]
+size = [1280, 720]
+on = ["checkin", "door"]
 """
 
 

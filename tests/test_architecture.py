@@ -14,7 +14,7 @@ PACKAGES = ("device", "recorder", "provisioning", "simulator")
 
 CONTRACT = {"device", "device.events", "device.errors", "device.readings", "device.record.chain"}
 TAKEN_FROM_DEVICE = {
-    "recorder": CONTRACT,
+    "recorder": CONTRACT | {"device.record.sealing"},
     "provisioning": {"device", "device.errors", "device.roster_file", "device.rules.roster"},
 }
 IMPURE = {"time", "threading", "queue", "asyncio", "socket", "sqlite3", "subprocess", "os", "pathlib", "random",

@@ -24,6 +24,7 @@ def test_a_short_night_with_a_cut_line_loses_nothing() -> None:
         "THE LINE IS CUT",
         "officer-2 taps  accepted (green, one short beep)",
         "door held",
+        " picture -",  # from before what it is of
         "every recorded event arrived at headquarters and verified",
     ):
         assert sight in done.stdout, done.stdout

@@ -121,7 +121,7 @@ def test_what_cannot_be_done_is_one_line_with_the_mend(post: Post) -> None:
         "mains off": "no UPS in this post's configuration; write its [ups] section",
         "edges": "wrong number of words after 'edges'; write: edges lost|back",
         "dance": "no command 'dance'; there is: "
-        "tap, lay, take, press, open, close, lights, mains, reader, input, button, edges, help",
+        "tap, lay, take, press, open, close, lights, mains, reader, input, button, camera, edges, help",
     }.items():
         assert post.do(command) == f"error: {error}"
 

@@ -49,6 +49,7 @@ does = "checkin"
 green = 5
 red = 6
 buzzer = 13
+{more}
 """
 
 
@@ -59,12 +60,13 @@ def badge(number: int) -> str:
 
 @dataclass
 class SimPost:
-    """``link`` and ``door``: more lines of those sections. ``officers``: how many are in the roster."""
+    """``link`` and ``door``: more lines of those sections. ``more``: more sections. ``officers``: in the roster."""
 
     folder: Path
     brokers: Sequence[str]
     link: str = ""
     door: str = ""
+    more: str = ""
     officers: int = 60
     wrapper: Sequence[str] = ()
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
@@ -75,7 +77,7 @@ class SimPost:
         self.control = self.folder / "control"
         self.state = self.folder / "state"
         brokers = ", ".join(f'"{url}"' for url in self.brokers)
-        self.config.write_text(CONFIG.format(brokers=brokers, link=self.link, door=self.door))
+        self.config.write_text(CONFIG.format(brokers=brokers, link=self.link, door=self.door, more=self.more))
         officers = (
             f'[[officer]]\nid = "officer-{n}"\nbadges = ["{badge(n)}"]\n' for n in range(1, self.officers + 1)
         )

@@ -151,7 +151,8 @@ class Child:
 
     def _alive(self) -> None:
         self._alive_ms = uptime_ms() + ALIVE_EVERY_MS
-        self._say(Alive(frame_ms=self._newest_ms, blind=self._none or self._unseeing))
+        since_ms = None if self._none else self._sight.since_ms
+        self._say(Alive(frame_ms=self._newest_ms, blind=self._none or self._unseeing, blind_ms=since_ms))
 
     def _tell(self, why: str) -> None:
         if why not in self._told:

@@ -50,6 +50,7 @@ class _Held:
 
     since_ms: int | None = None
     told: bool = False
+    began_ms: int | None = None
 
     def see(self, is_so: bool, now_ms: int, enter_ms: int) -> bool:
         """``is_so``: the measure now."""
@@ -58,7 +59,7 @@ class _Held:
         elif self.since_ms is None:
             self.since_ms = now_ms
         elif now_ms - self.since_ms >= (_LEAVE_MS if self.told else enter_ms):
-            self.told, self.since_ms = is_so, None
+            self.told, self.began_ms, self.since_ms = is_so, self.since_ms if is_so else None, None
         return self.told
 
 
@@ -73,11 +74,13 @@ class Sight:
         self._usual_ms = self._unlike_ms = 0
         self._looked_ms: int | None = None
         self._says = ""
+        self.since_ms: int | None = None
 
     def look(self, luma: Pixels, now_ms: int) -> str:
         """Why nothing can be seen in frames as this one; empty where all is well.
 
-        ``luma``: rows by columns, about 320 x 180. ``now_ms``: uptime of the frame.
+        ``luma``: rows by columns, about 320 x 180. ``now_ms``: uptime of the frame. ``since_ms`` is then the uptime
+        from which on it is so: it is told only after some seconds.
         """
         if self._looked_ms is None or now_ms - self._looked_ms >= LOOK_EVERY_MS:
             self._looked_ms = now_ms
@@ -104,7 +107,9 @@ class Sight:
             turned = self._unlike(steps, now_ms)
         found = {BLACK: black, COVERED: flat, FROZEN: same, TURNED: turned}
         told = [what for what, so in found.items() if self._held[what].see(so, now_ms, _ENTER_MS[what])]
-        return next(iter(told), "")
+        says = next(iter(told), "")
+        self.since_ms = self._held[says].began_ms if says else None
+        return says
 
     def _unlike(self, steps: Edges, now_ms: int) -> bool:
         """Whether the edges are not where they usually are; learns where they are."""

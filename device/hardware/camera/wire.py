@@ -71,11 +71,13 @@ class Alive(Message):
     """Every ``ALIVE_EVERY_MS``. ``frame_ms``: uptime of the newest frame, None before the first one.
 
     ``blind``: why nothing can be seen in the frames, or why there are none; empty while all is well.
+    ``blind_ms``: the uptime from which on nothing can be seen in them; None where the newest frame tells it.
     """
 
     is_: Literal["alive"] = Field(default="alive", alias="is")
     frame_ms: int | None
     blind: str
+    blind_ms: int | None = None
     body: Literal[0] = 0
 
 

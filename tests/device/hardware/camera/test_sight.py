@@ -21,6 +21,9 @@ class Eye:
         self.now_ms = 1_000_000
         self._noise = itertools.cycle(np.random.default_rng(5).normal(0.0, 1.0, (7, *SHAPE)))
 
+    def since_ms(self) -> int | None:
+        return self.sight.since_ms
+
     def see(self, scene: Pixels, for_ms: int, noise: float = 2.0) -> list[str]:
         """What was told of each frame."""
         told = []
@@ -57,13 +60,17 @@ def test_a_lens_without_light_or_under_a_hand_is_told_after_some_seconds_and_see
 ) -> None:
     eye = Eye()
     assert set(eye.see(YARD, 5_000)) == {""}
+    assert eye.since_ms() is None
+    began_ms = eye.now_ms + EVERY_MS
     told = eye.see(scene, 6_000)
+    assert eye.since_ms() == began_ms, "not when it was sure of it"
     assert told[:6] == [""] * 6
     assert told[-1] == why
     assert set(told) == {"", why}
     again = eye.see(YARD, 5_000)
     assert again[0] == why
     assert again[-1] == ""
+    assert eye.since_ms() is None
 
 
 def test_a_moment_of_darkness_is_not_told() -> None:
