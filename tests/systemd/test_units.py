@@ -7,10 +7,11 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from unit_filter import UNIT, allowed, analyze, traced
 from waiting import until
 
 from device.errors import JournalDamaged, StateError
@@ -20,17 +21,10 @@ from device.record.opening import JOURNAL
 
 FOLDER = Path(__file__).parents[2] / "systemd"
 SERIAL = FOLDER / "serial-readers.conf"
-UNIT = (FOLDER / "guardpost.service").read_text(encoding="utf-8")
 EXPOSURE_TENTHS = 16
 """1.6, of which pins, network and /proc cost 1.0, and that the clock's state may be read 0.6."""
 
 pytestmark = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd's tools")
-
-
-def analyze(*words: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["systemd-analyze", "--no-pager", *map(str, words)], capture_output=True, text=True, check=False, timeout=60
-    )
 
 
 @pytest.fixture
@@ -168,7 +162,7 @@ def test_a_post_makes_no_system_call_that_the_unit_refuses(tmp_path: Path) -> No
         until(lambda: recorded(tmp_path / "state") > 0, what="the first commit")
         os.kill(number, signal.SIGTERM)
         assert post.wait(20) == 0
-    used = set(re.findall(r"^\d+ +([a-z_][a-z0-9_]*)\(", trace.read_text(errors="replace"), re.MULTILINE))
+    used = traced(trace)
     assert "fdatasync" in used
     assert used & {"adjtimex", "clock_adjtime"}, "the post did not read the clock's state"
     if os.geteuid() == 0:
@@ -185,22 +179,3 @@ def recorded(state_dir: Path) -> int:
     newest = journal.newest()
     journal.close()
     return newest
-
-
-def allowed() -> set[str]:
-    """What the unit's filter lets through: its lines in their order, ``~`` takes away again."""
-    found: set[str] = set()
-    for line in re.findall(r"^SystemCallFilter=(.*)$", UNIT, re.MULTILINE):
-        calls = {call for word in line.removeprefix("~").split() for call in expanded(word)}
-        found = found - calls if line.startswith("~") else found | calls
-    return found
-
-
-def expanded(word: str) -> Iterator[str]:
-    """The calls of a group, which may name other groups."""
-    if not word.startswith("@"):
-        yield word
-        return
-    for line in analyze("syscall-filter", word).stdout.splitlines()[1:]:
-        if (member := line.strip()) and not member.startswith("#"):
-            yield from expanded(member)

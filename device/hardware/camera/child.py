@@ -40,8 +40,6 @@ STANDS_MS = 5_000
 """How old the newest frame may become while others come that are no newer."""
 HEAR_MS = 200
 """A crowd of wishes keeps the next frame waiting no longer than that."""
-NICENESS = 5
-"""Taps come first."""
 STDIN_CLOSED, GAVE_UP, NOT_UNDERSTOOD = 0, 1, 2
 """Exit codes."""
 
@@ -201,7 +199,6 @@ def main() -> NoReturn:
     """Speak with the post on standard input and output (``wire.py``), and never return."""
     # Ctrl-C is for the post, which ends this process by closing its standard input.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(NICENESS)
     # Whatever libraries print goes to standard error, not between the frames of the wire.
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
