@@ -12,10 +12,12 @@ SCALE ?= 1
 SEED ?=
 INPUTS ?= 1000000
 
-DEBIAN := sh tests/debian-programs.sh mosquitto mosquitto_sub:mosquitto-clients strace prlimit:util-linux \
-	systemd-analyze:systemd fusermount3:fuse3 chromium
+PROGRAMS := mosquitto mosquitto_sub:mosquitto-clients strace prlimit:util-linux systemd-analyze:systemd \
+	fusermount3:fuse3 chromium
+DEBIAN := sh tests/debian-programs.sh $(PROGRAMS)
+PI := PYTHONPATH=tests $(BIN)/python -m pi --programs "$(PROGRAMS)"
 
-.PHONY: demo test faults bench powercuts damage fuzz lint format schemas requirements clean
+.PHONY: demo test test-pi faults bench powercuts damage fuzz lint format schemas requirements clean
 .DELETE_ON_ERROR:
 
 demo: .venv/.sim
@@ -24,6 +26,12 @@ demo: .venv/.sim
 test: .venv/.test
 	$(DEBIAN)
 	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+# On the Pi's own Python and libcamera, in Debian trixie: first the camera's contract on real picamera2, then all.
+test-pi: .venv/.test
+	sh tests/debian-programs.sh mmdebstrap unshare:util-linux
+	$(PI) env PYTHONPATH=/guardpost/tests GUARDPOST_CAMERA="python -m pi.child" python -m pytest tests/camera
+	$(PI) python -m pytest -n 2 $(PYTEST_ARGS)
 
 faults: .venv/.test
 	$(DEBIAN)
@@ -64,6 +72,7 @@ requirements:
 	uv pip compile -q --upgrade $(COMPILE) --group build --extra sim --extra recorder -o requirements/sim.txt
 	uv pip compile -q --upgrade $(COMPILE) --group build --group test --extra sim --extra recorder -o requirements/test.txt
 	uv pip compile -q --upgrade $(LOCK) tests/fuzz/requirements.in -o requirements/fuzz.txt
+	uv pip compile -q --upgrade $(LOCK) --no-deps tests/pi/requirements.in -o requirements/pi.txt
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 COMPILE := $(LOCK) pyproject.toml
 
