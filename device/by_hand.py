@@ -13,13 +13,14 @@ from device.errors import ConfigError, InUse
 from device.events import MOST_PARTS, Draft, PartTest, SelfTested, SystemData, Unusable
 from device.hardware.clock import boot_id, floored, latest_passed_ms
 from device.hardware.readers.driver import Copper
+from device.parts import Ends
 from device.readings import Clock, Instant
 from device.record.journal import Sent
 from device.record.opening import Record, open_record
 from device.result import Result
 from device.trial import Patience, Person, Trial
 from device.turn import Turn
-from device.wiring import Ends, crashes_told, passed_ms
+from device.wiring import crashes_told, passed_ms
 
 _RUNS = (
     "the post is running and watches its parts itself: "

@@ -6,13 +6,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from device.config import Broker, Config, TimeServer, load
+from device.addresses import Broker, TimeServer
+from device.config import Config, load
 from device.errors import ConfigError, GuardpostError, JournalDamaged
 from device.hardware.clock import KernelClock
 from device.hardware.readers.driver import Copper
 from device.hardware.sntp import NoTime, ask
 from device.link.line import Line, MqttVersion
 from device.look import certificates, readers
+from device.outgoing import access
 from device.readings import Clock, Connected, Disconnected, Instant, Reading
 from device.record.journal import DONE, Journal
 from device.record.opening import JOURNAL
@@ -20,7 +22,6 @@ from device.record.reserve import RESERVE_BYTES, ROOM_AT_LEAST
 from device.result import Result
 from device.roster_file import read_roster
 from device.viewfinder import camera
-from device.wiring import access
 
 BROKER_WITHIN_S = 20.0
 RTC = Path("/sys/class/rtc/rtc0")

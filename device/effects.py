@@ -53,12 +53,21 @@ class PowerOff:
 class TakePicture:
     """Take pictures for the event ``why`` (its id), which happened ``at``: one for each of ``offsets_ms`` from it.
 
-    Each comes back as ``PictureTaken`` or ``PictureFailed``.
+    Each comes back as ``PictureTaken`` or ``PictureFailed``. ``urgent``: where the store is full, others make room.
     """
 
     why: str
     at: Instant
     offsets_ms: tuple[int, ...]
+    urgent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RefusePicture:
+    """None is taken for the event ``event`` (its id); ``PictureFailed`` comes back, for whoever waits for it."""
+
+    event: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,4 +86,4 @@ class ReplayPicture:
     sha256: str
 
 
-Effect = Show | Reply | Replay | PowerOff | TakePicture | SendPicture | ReplayPicture
+Effect = Show | Reply | Replay | PowerOff | TakePicture | RefusePicture | SendPicture | ReplayPicture

@@ -36,6 +36,10 @@ class NotRecorded(GuardpostError):
     """A durable commit failed; nothing of it holds."""
 
 
+class StoreFull(NotRecorded):
+    """What is there waits to be handed over, and does not go for this."""
+
+
 class NotReadable(GuardpostError):
     """The disk does not give back what is on it; it may again."""
 

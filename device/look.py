@@ -9,7 +9,8 @@ from pathlib import Path
 
 from cryptography import x509
 
-from device.config import Config, LinkSection, ReaderSection
+from device.config import Config, ReaderSection
+from device.config_link import LinkSection
 from device.readings import Instant
 from device.result import Result
 

@@ -10,7 +10,18 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from device.effects import Answer, Effect, PowerOff, Replay, ReplayPicture, Reply, SendPicture, Show, TakePicture
+from device.effects import (
+    Answer,
+    Effect,
+    PowerOff,
+    RefusePicture,
+    Replay,
+    ReplayPicture,
+    Reply,
+    SendPicture,
+    Show,
+    TakePicture,
+)
 from device.errors import JournalDamaged, NotReadable, NotRecorded
 from device.events import Draft, Jwk, rfc3339
 from device.readings import (
@@ -28,6 +39,7 @@ from device.readings import (
     Misasked,
     PartBlind,
     PartSighted,
+    PictureFailed,
     Reading,
     Replayed,
     RolledBack,
@@ -368,6 +380,8 @@ class Post:
                 self._link.replay(order, wanted, now)
             case TakePicture() if self._pictures is not None:
                 self._pictures.take(effect)
+            case RefusePicture(event=event, why=why):
+                self._inbox.put(PictureFailed(now, event, why))
             case SendPicture(sha256=sha256, event=event) if self._pictures is not None:
                 self._pictures.announced(sha256, event, self._newest)
             case ReplayPicture(id=order, sha256=sha256):

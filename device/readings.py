@@ -203,7 +203,7 @@ class Photo:
     """What came from the camera for the event ``why`` (its id), before it is stored; no rule hears of it.
 
     ``jpeg``: with its EXIF, masks painted over. ``size``: width and height in pixels. ``taken``: the instant of the
-    frame. ``offset_ms``: from the event to it.
+    frame. ``offset_ms``: from the event to it. ``urgent``: as it was asked for.
     """
 
     why: str
@@ -211,6 +211,7 @@ class Photo:
     size: tuple[int, int]
     taken: Instant
     offset_ms: int
+    urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

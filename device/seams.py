@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from device.config import Broker
+from device.addresses import Broker
 from device.effects import Answer, TakePicture
 from device.readings import Instant, LinkReading, ReplayRange, RuleReading
 from device.record.chain import Sealed

@@ -13,9 +13,9 @@ from device.hardware.buzzer import open_buzzer
 from device.hardware.readers.driver import Copper
 from device.hardware.worker import Workers
 from device.heard import Heard
+from device.parts import Ends, inputs, pins_named, readers, sound
 from device.readings import UNDERVOLTAGE
 from device.result import Result
-from device.wiring import Ends, inputs, pins_named, readers, sound
 
 _CHECK_CONTACT = "check its pin, both wires, and that it switches at all"
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from device.config import CameraSection, Config
+from device.config import Config
+from device.config_camera import CameraSection
 from device.effects import TakePicture
 from device.hardware.camera.worker import CameraWorker
 from device.machine import holder

@@ -8,7 +8,8 @@ from pathlib import Path
 from time import CLOCK_BOOTTIME, clock_gettime
 from typing import TypeVar
 
-from device.config import Config, ContactSection
+from device.config import Config
+from device.config_wired import ContactSection
 from device.hardware.readers.driver import Copper
 from simulator.contacts import Switch
 from simulator.errors import CommandError

@@ -17,7 +17,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from device.config import Broker
+from device.addresses import Broker
 from device.errors import ConfigError
 from device.readings import Arrived, Clock, Connected, Delivered, Disconnected, LinkReading
 

@@ -5,7 +5,7 @@ import random
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from device.config import Broker
+from device.addresses import Broker
 from device.link.budget import Budget, packet_bytes
 from device.link.line import Access, Inbox, Line, reason_text
 from device.link.pacing import DEAD_AFTER_MS, PiecemealClient, paced

@@ -2,7 +2,8 @@
 
 import random
 
-from device.config import Broker, LinkSection
+from device.addresses import Broker
+from device.config_link import LinkSection
 from device.link.line import MqttVersion
 from device.readings import Disconnected
 

@@ -1,18 +1,19 @@
-"""The way to the control room: dials, falls back, keeps the window full, renews the retained messages."""
+"""The way to the control room: dials, falls back, keeps the window full, takes what comes in."""
 
 import logging
 import random
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any
 
-from device.config import Broker, LinkSection
+from device.addresses import Broker
+from device.config_link import LinkSection
 from device.link.budget import Budget, packet_bytes
-from device.link.hints import Hint, Hints, Rows, kind_of
-from device.link.inbound import Receipts, Replays, reply_bytes
-from device.link.line import EVENT_CONTENT_TYPE, MqttVersion, reason_text
+from device.link.call import CONNECT_WITHIN_MS, Call, Dial
+from device.link.hints import Hints, Rows, kind_of
+from device.link.inbound import Receipts, Replays
+from device.link.line import EVENT_CONTENT_TYPE, reason_text
+from device.link.notices import Notice, Notices, Truth
 from device.link.orders import read_order
 from device.link.redial import Redial
 from device.link.sender import FAILURE, REASON_SUCCESS, Flying, Lane, Sender
@@ -32,63 +33,10 @@ from device.readings import (
 )
 from device.record.journal import DONE, Row, Sent
 
-CONNECT_WITHIN_MS = 20_000
-STATE_AT_MOST_MS = 5_000
 CLOSE_WITHIN_S = 1.0
-REPLIES_WAITING = 100
 PACKET_TOO_LARGE = 0x95
 
 log = logging.getLogger(__name__)
-
-
-class Connection(Protocol):
-    """One MQTT connection (``line.Line``)."""
-
-    def dial(self, broker: Broker, keepalive_s: int) -> None:
-        """Begin to connect."""
-        ...
-
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False, content_type: str | None = None) -> int:
-        """Hand one message over; its packet identifier."""
-        ...
-
-    def subscribe(self, topics: Sequence[str]) -> None:
-        """Ask for messages."""
-        ...
-
-    def acknowledge(self, mid: int) -> None:
-        """PUBACK a message that arrived."""
-        ...
-
-    @property
-    def alive(self) -> bool:
-        """Whether its network thread runs."""
-        ...
-
-    def close(self) -> None:
-        """Disconnect."""
-        ...
-
-    def wait_closed(self, timeout_s: float) -> bool:
-        """Whether all is sent and closed within ``timeout_s``."""
-        ...
-
-
-Dial = Callable[[int, MqttVersion], Connection]
-"""Makes a connection of a generation and MQTT version."""
-
-
-@dataclass
-class _Call:
-    """One connection from dialling on. ``largest``: packet in bytes that the broker takes, None for any."""
-
-    generation: int
-    line: Connection
-    broker: Broker
-    version: MqttVersion
-    since_ms: int
-    up: bool = False
-    largest: int | None = None
 
 
 class Uplink:
@@ -119,16 +67,13 @@ class Uplink:
         receipted = {chain: position for chain, position in cursors.items() if chain != DONE}
         self._receipts = Receipts(rows, self._sender, _ms(settings.receipt_timeout), receipted)
         self._replays = Replays(rows, self._sender)
+        self._notices = Notices(hints, rows, _ms(settings.state_every))
+        self._puback_within_ms = _ms(settings.keepalive) * 3 // 2
         self._budget = budget
         self._generation = 0
-        self._call: _Call | None = None
-        self._wanted: list[Hint] = []
-        self._replies: deque[tuple[str, bytes]] = deque(maxlen=REPLIES_WAITING)
-        self._replies_flying: dict[int, tuple[str, bytes]] = {}
+        self._call: Call | None = None
         self._closed_alarms: set[int] = set()
         self._newest: int | None = None
-        self._state_ms = 0
-        self._state_of: tuple[int, int, str | None] | None = None
         self._refusal: str | None = None
         self._said = ""
 
@@ -181,7 +126,7 @@ class Uplink:
 
     def reply(self, order: str, members: Mapping[str, object]) -> None:
         """Answer an order."""
-        self._replies.append((self._hints.topics.reply(order), reply_bytes(order, members)))
+        self._notices.reply(order, members)
 
     def replay(self, order: str, wanted: ReplayRange, now: Instant) -> None:
         """Send events again; the result comes back as ``Replayed``."""
@@ -200,12 +145,12 @@ class Uplink:
         if call is None:
             if now.uptime_ms >= self._redial.at_ms:
                 self._dial(now)
-        elif (why := self._broken(call, now)) is not None:
+        elif (why := call.broken(now, self._sender.oldest_ms(), self._puback_within_ms)) is not None:
             call.line.close()
             self._lost(call, Disconnected(now, call.generation, f"{call.broker}: {why}"))
         elif call.up:
             self._receipts.bound(now.uptime_ms)
-            self._publish(call, now, newest, holds)
+            self._publish(call, now, holds)
 
     def due(self) -> int | None:
         """Uptime in milliseconds at which ``work`` has something to do without a reading."""
@@ -214,7 +159,8 @@ class Uplink:
             return self._redial.at_ms
         if not call.up:
             return call.since_ms + CONNECT_WITHIN_MS
-        due = [self._sender.due(), self._state_due_ms() if self._sender.room_for_hint() else None]
+        state_ms = self._notices.state_due_ms(self._truth()) if self._sender.room_for_hint() else None
+        due = [self._sender.due(), state_ms]
         return min((ms for ms in due if ms is not None), default=None)
 
     @property
@@ -225,8 +171,8 @@ class Uplink:
     def say_goodbye(self, why: str, now: Instant) -> None:
         """The last message: the post stops, and knows it."""
         if self._call is not None and self._call.up and self._sender.room_for_hint():
-            status = self._hints.topics.status
-            self._publish_hint(self._call, "status", status, self._hints.offline(why), now, retain=True)
+            last = Notice("status", self._hints.topics.status, self._hints.offline(why), retain=True)
+            self._publish_notice(self._call, last, now)
 
     def close(self) -> None:
         """Disconnect."""
@@ -243,43 +189,28 @@ class Uplink:
         self._generation += 1
         broker, version = self._redial.next()
         line = self._new_line(self._generation, version)
-        self._call = _Call(self._generation, line, broker, version, now.uptime_ms)
+        self._call = Call(self._generation, line, broker, version, now.uptime_ms)
         line.dial(broker, int(self._settings.keepalive.total_seconds()))
 
-    def _connected(self, call: _Call, reading: Connected) -> None:
-        call.up, call.since_ms, call.largest = True, reading.at.uptime_ms, reading.maximum_packet
+    def _connected(self, call: Call, reading: Connected) -> None:
+        call.connected(reading)
         self._sender.connected(reading.receive_maximum)
-        self._wanted = list(Hint)
+        self._notices.connected()
         topics = self._hints.topics
         receipts = [topics.receipt] if self._settings.keep_until == "receipt" else []
         call.line.subscribe([topics.orders, *receipts])
         self._say(logging.INFO, f"connected to {call.broker} (MQTT {call.version})")
 
-    def _broken(self, call: _Call, now: Instant) -> str | None:
-        """Why a connection has to be given up though nothing said that it ended."""
-        if not call.up:
-            silent = now.uptime_ms - call.since_ms >= CONNECT_WITHIN_MS
-            return "no answer to CONNECT" if silent else None
-        if not call.line.alive:
-            return "its network thread has ended"
-        oldest_ms = self._sender.oldest_ms()
-        longest_ms = _ms(self._settings.keepalive) * 3 // 2
-        if oldest_ms is not None and now.uptime_ms - oldest_ms >= longest_ms:
-            return f"no PUBACK for {longest_ms // 1000} s"
-        return None
-
-    def _lost(self, call: _Call, reading: Disconnected) -> None:
+    def _lost(self, call: Call, reading: Disconnected) -> None:
         self._call = None
         self._sender.disconnected()
-        self._replies.extendleft(reversed(self._replies_flying.values()))
-        self._replies_flying.clear()
-        lasted_ms = reading.at.uptime_ms - call.since_ms if call.up else None
-        self._redial.ended(reading, call.version, lasted_ms)
+        self._notices.disconnected()
+        self._redial.ended(reading, call.version, call.lasted_ms(reading.at))
         self._say(logging.WARNING, reading.why)
 
     # What comes in
 
-    def _arrived(self, call: _Call, message: Arrived) -> Sequence[RuleReading]:
+    def _arrived(self, call: Call, message: Arrived) -> Sequence[RuleReading]:
         name = self._hints.topics.order_name(message.topic)
         if name is not None:
             if not message.retained:  # an order kept by the broker for later is nobody's order for now
@@ -292,7 +223,7 @@ class Uplink:
 
     def _acknowledged(self, reading: Delivered) -> Sequence[RuleReading]:
         flying = self._sender.acknowledged(reading.mid, reading.reason, reading.at.uptime_ms)
-        self._replies_flying.pop(reading.mid, None)
+        self._notices.acknowledged(reading.mid)
         if flying is None:
             return ()
         if flying.lane is Lane.HINT:
@@ -324,11 +255,11 @@ class Uplink:
 
     # What goes out
 
-    def _publish(self, call: _Call, now: Instant, newest: int, holds: Callable[[], Mapping[str, Any]]) -> None:
+    def _publish(self, call: Call, now: Instant, holds: Callable[[], Mapping[str, Any]]) -> None:
         now_ms = now.uptime_ms
         for position in self._sender.next_alarms(now_ms):
             self._publish_rows(call, Lane.ALARM, self._rows.rows(position - 1, 1), now)
-        self._publish_hints(call, now, newest, holds)
+        self._publish_notices(call, now, holds)
         while (room := self._sender.live_room(now_ms)) > 0:
             rows = self._rows.rows(self._sender.sent, room)
             if not self._publish_rows(call, Lane.LIVE, rows, now) or len(rows) < room:
@@ -336,7 +267,7 @@ class Uplink:
         for position in self._sender.next_again(now_ms):
             self._publish_rows(call, Lane.AGAIN, self._rows.rows(position - 1, 1), now)
 
-    def _publish_rows(self, call: _Call, lane: Lane, rows: Sequence[Row], now: Instant) -> bool:
+    def _publish_rows(self, call: Call, lane: Lane, rows: Sequence[Row], now: Instant) -> bool:
         """Whether all of them went out: a row that the broker's packets cannot hold pauses its lane."""
         for row in rows:
             kind = kind_of(row.event)
@@ -344,7 +275,7 @@ class Uplink:
             topic = topics.alarm(kind) if lane is Lane.ALARM else topics.event(kind)
             content_type = EVENT_CONTENT_TYPE if call.version == "5" else ""
             size = packet_bytes(topic, row.event, content_type)
-            if call.largest is not None and size > call.largest:
+            if not call.takes(size):
                 self._sender.refuse(lane, now.uptime_ms)
                 for reading in self._refused(now, PACKET_TOO_LARGE):
                     self._put(reading)
@@ -354,50 +285,34 @@ class Uplink:
             self._budget.spend(lane.value if lane is not Lane.LIVE else "event", size, now)
         return True
 
-    def _publish_hints(
-        self, call: _Call, now: Instant, newest: int, holds: Callable[[], Mapping[str, Any]]
-    ) -> None:
-        if now.uptime_ms >= self._state_due_ms(newest) and Hint.STATE not in self._wanted:
-            self._wanted.append(Hint.STATE)
-        while self._wanted and self._sender.room_for_hint():
-            hint = self._wanted.pop(0)
-            if hint is Hint.STATE:
-                self._state_ms, self._state_of = now.uptime_ms, (newest, self.done, self._refusal)
-                payload = self._hints.state(now, self._rows, self.done, {**holds(), **self._line_holds(now)})
-            elif hint is Hint.IDENTITY:
-                payload = self._hints.identity(self._rows)
-            else:
-                payload = self._hints.online(now)
-            self._publish_hint(call, hint.value, self._hints.topic(hint), payload, now, retain=True)
-        while self._replies and self._sender.room_for_hint():
-            topic, payload = self._replies.popleft()
-            mid = self._publish_hint(call, "reply", topic, payload, now, retain=False)
-            if mid is not None:
-                self._replies_flying[mid] = (topic, payload)
+    def _publish_notices(self, call: Call, now: Instant, holds: Callable[[], Mapping[str, Any]]) -> None:
+        truth = self._truth()
+        self._notices.renew(now, truth)
 
-    def _publish_hint(
-        self, call: _Call, kind: str, topic: str, payload: bytes, now: Instant, *, retain: bool
-    ) -> int | None:
-        """Its packet identifier; None where it is larger than the broker takes, which would hang up on it."""
-        size = packet_bytes(topic, payload)
-        if call.largest is not None and size > call.largest:
-            self._say(logging.ERROR, f"{kind} is not sent: the broker takes {call.largest} bytes at once")
-            return None
-        mid = call.line.publish(topic, payload, retain=retain)
+        def holds_here() -> dict[str, Any]:
+            return {**holds(), **self._line_holds(now)}
+
+        while self._sender.room_for_hint():
+            if (notice := self._notices.next(now, truth, holds_here)) is None:
+                break
+            self._publish_notice(call, notice, now)
+
+    def _publish_notice(self, call: Call, notice: Notice, now: Instant) -> None:
+        size = packet_bytes(notice.topic, notice.payload)
+        if not call.takes(size):
+            self._say(logging.ERROR, f"{notice.kind} is not sent: the broker takes {call.largest} bytes at once")
+            return
+        mid = call.line.publish(notice.topic, notice.payload, retain=notice.retain)
+        self._notices.published(mid, notice)
         self._sender.published(mid, Lane.HINT, 0, now.uptime_ms)
-        self._budget.spend(kind, size, now)
-        return mid
+        self._budget.spend(notice.kind, size, now)
 
     def _line_holds(self, now: Instant) -> dict[str, Any]:
         held: dict[str, Any] = {"bytes": self._budget.today(now)}
         return held if self._refusal is None else {**held, "refused": self._refusal}
 
-    def _state_due_ms(self, newest: int | None = None) -> int:
-        """Uptime at which the state message is due: soon after a change, seldom without one."""
-        before = self._state_of
-        now_is = (self._newest if newest is None else newest, self.done, self._refusal)
-        every_ms = STATE_AT_MOST_MS if before != now_is else _ms(self._settings.state_every)
-        return self._state_ms + every_ms
+    def _truth(self) -> Truth:
+        return Truth(self._newest, self.done, self._refusal)
 
     def _say(self, level: int, line: str) -> None:
         """Log what is new: an hour of the same failure is one line."""

@@ -1,6 +1,6 @@
 """The camera and the keeper of its pictures, as the loop sees them: one thing that takes and hands over."""
 
-from device.config import Broker
+from device.addresses import Broker
 from device.effects import TakePicture
 from device.hardware.camera.worker import CameraWorker
 from device.pictures.worker import PicturesWorker

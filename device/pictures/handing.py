@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from device.config import Broker
+from device.addresses import Broker
 from device.errors import GuardpostError, NotReadable
 from device.events import uptime_ms_of, wall_ms_of
 from device.link.line import reason_text
@@ -29,6 +29,8 @@ READ_AGAIN_MS = 30_000
 BREAKS = 8
 """So often in the middle of one picture, while events go on: larger than a broker takes that does not say so."""
 NO_LIMIT_BYTES = 256 << 20
+LEAST_BYTES = 32_000
+"""A picture is taken whatever a broker allows: what is seen here is not for it to decide."""
 _HOUR_MS = 3_600_000
 
 log = logging.getLogger(__name__)
@@ -90,7 +92,7 @@ class Handing:
         self._settle(self._line.take(reading), now)
         if isinstance(reading, Connected) and self._line.most_bytes != self._fits:
             self._fits = self._line.most_bytes
-            self._fit(NO_LIMIT_BYTES if self._fits is None else self._fits)
+            self._fit(NO_LIMIT_BYTES if self._fits is None else max(self._fits, LEAST_BYTES))
 
     def work(self, now: Instant, done: int, through: tuple[Broker, str] | None) -> bool:
         """Dial, and send what is due; whether there is more to do at once.
@@ -110,6 +112,9 @@ class Handing:
         self._line.close()
 
     def _next(self, now: Instant, done: int) -> tuple[Kept, _Order | None] | None:
+        """What wants a line: what is on its way, else what is due."""
+        if self._flying is not None:
+            return self._flying.kept, self._flying.order
         while self._orders:
             order = self._orders[0]
             if (kept := self._store.of(order.sha256)) is not None:
@@ -119,6 +124,8 @@ class Handing:
         return None if kept is None or done < (kept.position or self._newest) else (kept, None)
 
     def _send(self, kept: Kept, order: _Order | None, now: Instant) -> None:
+        if order is not None:
+            self._orders.popleft()
         try:
             content = self._store.read(kept)
         except NotReadable as error:
@@ -131,16 +138,20 @@ class Handing:
             self._is_too_large(kept, order, most, f"larger than the broker takes ({most} bytes)", now)
         else:
             self._line.send(kept.sha256, content, now)
-            self._flying = _Flying(kept, order, self._through)
+            self._flying, kept.flying = _Flying(kept, order, self._through), True
 
     def _settle(self, answer: Answer | None, now: Instant) -> None:
         """What was on its way has come to an end."""
         if answer is None or self._flying is None:
             return
         (kept, order, through), self._flying = self._flying, None
+        kept.flying = False
         if answer.reason == REASON_SUCCESS:
             self._store.has_sent(kept, now)
             self._done(order, None, now)
+            for asked in [asked for asked in self._orders if asked.sha256 == kept.sha256]:
+                self._orders.remove(asked)  # while it was on its way
+                self._done(asked, None, now)
         elif answer.reason is not None:
             self._store.later(kept)
             self._done(order, f"the broker does not take it: {reason_text(answer.reason)}", now)
@@ -148,6 +159,8 @@ class Handing:
             kept.breaks += through is not None and through == self._through
             if kept.breaks < BREAKS:
                 self._store.later(kept)
+                if order is not None:
+                    self._orders.appendleft(order)
                 return
             why, kept.breaks = f"the line broke {BREAKS} times in the middle of it", 0
             self._is_too_large(kept, order, kept.length // 2, why, now, is_sure=False)
@@ -223,9 +236,8 @@ class Handing:
         self._answer(order.id, {"ok": False, "error": why}, now)
 
     def _done(self, order: _Order | None, error: str | None, now: Instant) -> None:
-        """The order at the front was worked off."""
+        """The order was worked off."""
         if order is not None:
-            self._orders.popleft()
             reply: dict[str, object] = {"ok": True, "sent": 1} if error is None else {"ok": False, "error": error}
             self._answer(order.id, reply, now)
 

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from device.errors import GuardpostError, NotRecorded
+from device.errors import GuardpostError, NotRecorded, StoreFull
 from device.readings import Instant, PartBlind, PartSighted, Photo, PictureFailed, PictureTaken, Reading
 from device.record.announced import announcing
 from device.record.picture_files import unannounced
@@ -67,7 +67,10 @@ class Keeping:
         sealed = None if self._seal_to is None else seal(self._seal_to, self._source, photo.jpeg)
         content = photo.jpeg if sealed is None else sealed
         try:
-            sha256 = self._store.store(content, now)
+            sha256 = self._store.store(content, now, urgent=photo.urgent)
+        except StoreFull as error:
+            self._tell(PictureFailed(now, photo.why, str(error)))
+            return
         except NotRecorded as error:
             self._tell(PictureFailed(now, photo.why, str(error)))
             self._stands(str(error), now)

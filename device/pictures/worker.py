@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from device.config import Broker, CameraSection
+from device.addresses import Broker
+from device.config_camera import CameraSection
 from device.hardware.worker import Worker
 from device.link.budget import Budget
 from device.link.line import Access

@@ -15,9 +15,10 @@ _HALF_NAME = re.compile(rf"(?:[0-9a-f]{{64}}|{PROBE})\.new|{PROBE}")
 class Kept:
     """A picture in the store. ``event``: the id of the event that announced it, empty while none is known to have.
 
-    ``at_ms``: wall time when it was stored; of one that was sent, when it was. ``position``: of that event, or one
-    after it; 0 for one of an earlier life of the program. ``tries``: how often the disk did not give it back.
-    ``breaks``: how often the line broke in the middle of it.
+    ``at_ms``: wall time when it was stored; of one that was sent, when it was, or 0 where no clock knew.
+    ``position``: of that event, or one after it; 0 for one of an earlier life of the program. ``tries``: how often
+    the disk did not give it back. ``breaks``: how often the line broke in the middle of it. ``flying``: it is on
+    its way to a broker.
     """
 
     sha256: str
@@ -28,6 +29,7 @@ class Kept:
     position: int = 0
     tries: int = 0
     breaks: int = 0
+    flying: bool = False
 
     @property
     def name(self) -> str:
@@ -43,7 +45,12 @@ def listed(folder: Path) -> dict[str, Kept]:
             if (named := _named(entry.name)) is not None and entry.is_file(follow_symlinks=False):
                 stat = entry.stat()
                 found.append(Kept(*named, stat.st_size, stat.st_mtime_ns // 1_000_000, Path(entry.path)))
-    return {kept.name: kept for kept in sorted(found, key=lambda kept: kept.at_ms)}
+    return {kept.name: kept for kept in sorted(found, key=_age)}
+
+
+def _age(kept: Kept) -> tuple[int, int]:
+    """By the clock, and by number where it tells no two apart."""
+    return kept.at_ms, int(kept.event.partition("/")[2] or 0)
 
 
 def _named(name: str) -> tuple[str, str] | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from device.errors import NotReadable, NotRecorded, StateError
+from device.errors import NotReadable, NotRecorded, StateError, StoreFull
 from device.readings import Instant
 from device.record.keys import set_aside, sync_folder, write_durably
 from device.record.picture_files import PROBE, Kept, listed, remove_halves
@@ -63,9 +63,12 @@ class PictureStore:
 
     # A picture's way
 
-    def store(self, content: bytes, now: Instant) -> str:
-        """Store a picture durably; its sha256. Raises NotRecorded."""
-        self._make_room(len(content))
+    def store(self, content: bytes, now: Instant, *, urgent: bool = True) -> str:
+        """Store a picture durably; its sha256. Raises NotRecorded, StoreFull.
+
+        ``urgent``: where there is no room, those that have waited longest go for it.
+        """
+        self._make_room(len(content), urgent)
         sha256 = hashlib.sha256(content).hexdigest()
         file = self._folder / NEW / sha256
         try:
@@ -89,9 +92,8 @@ class PictureStore:
             return  # removed meanwhile, to make room
         self._forget(kept)
         self._move(kept, SENT)
-        kept.at_ms = now.wall_ms
-        with suppress(OSError):
-            os.utime(kept.file, (now.wall_ms / 1000, now.wall_ms / 1000))
+        # By an unsure clock it would be old as soon as somebody sets that.
+        self._date(kept, 0 if now.clock == "unsynced" else now.wall_ms)
         self.sent[kept.name] = kept
 
     def later(self, kept: Kept) -> None:
@@ -157,6 +159,10 @@ class PictureStore:
         """Do what was put off, and remove what was sent long ago; while the disk is short, all that was sent."""
         for kept, folder in list(self._moves.values()):
             self._move(kept, folder)
+        if now.clock != "unsynced":
+            for kept in self.sent.values():
+                if kept.at_ms == 0:
+                    self._date(kept, now.wall_ms)
         with suppress(NotRecorded):
             while (oldest := _oldest(self.sent)) is not None and self._is_old(oldest, now):
                 self._remove(oldest)
@@ -175,11 +181,13 @@ class PictureStore:
             return str(self._refused(error))
         return None
 
-    def _make_room(self, length: int) -> None:
-        """What was sent goes first, then what has waited longest. Raises NotRecorded."""
+    def _make_room(self, length: int, urgent: bool) -> None:
+        """What was sent goes first, then, for an urgent one, what has waited longest. Raises as ``store``."""
         if length > self._most_bytes:
             raise NotRecorded(f"a picture of {length} bytes is larger than camera.most_bytes; raise that")
         self._remove_sent(length)
+        if self._over(length) and not urgent and self.waiting:
+            raise StoreFull(f"{self._folder}: full of pictures that wait to be sent (camera.most_bytes)")
         while self._over(length) and (oldest := _oldest(self.waiting)) is not None:
             self._remove(oldest)
             self._gone(oldest.sha256, "removed: the store is full (camera.most_bytes), and no broker had taken it")
@@ -205,6 +213,11 @@ class PictureStore:
             return True
         return disk.f_bavail * disk.f_frsize < ROOM_AT_LEAST + LEFT_TO_JOURNAL_BYTES + length
 
+    def _date(self, kept: Kept, wall_ms: int) -> None:
+        kept.at_ms = wall_ms
+        with suppress(OSError):
+            os.utime(kept.file, (wall_ms / 1000, wall_ms / 1000))
+
     def _is_old(self, kept: Kept, now: Instant) -> bool:
         """By a clock that somebody set."""
         return now.clock != "unsynced" and kept.at_ms < now.wall_ms - self._keep_ms
@@ -224,7 +237,8 @@ class PictureStore:
 
 
 def _oldest(pictures: Mapping[str, Kept]) -> Kept | None:
-    return next(iter(pictures.values()), None)
+    """What is on its way may arrive: it is not the one that goes."""
+    return next((kept for kept in pictures.values() if not kept.flying), None)
 
 
 def _make(folder: Path) -> None:

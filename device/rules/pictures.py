@@ -3,10 +3,10 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from device.config import CameraEvent
-from device.effects import SendPicture, TakePicture
+from device.config_camera import CameraEvent
+from device.effects import RefusePicture, SendPicture, TakePicture
 from device.events import Draft, OrderTaken, Picture, PictureLost, Unusable, decimal_seconds, is_alarm, rfc3339
-from device.readings import Instant, PictureGone, PictureTaken, Started
+from device.readings import Instant, PictureFailed, PictureGone, PictureTaken, Started
 from device.rules.rule import Cause, Due, Numbered, State, Step
 
 TOLD_EVERY_MS = 60_000
@@ -28,18 +28,23 @@ _TRIGGERS: Mapping[tuple[str, str | None], CameraEvent] = {
 }
 _SERIES = frozenset({"door", "duress"})
 """What has a before and an after."""
+_ORDINARY = frozenset({"checkin", "order"})
+"""However many there are of these, they push no other picture out of the store."""
 
 
 class PicturesState(State):
     """``spent``: pictures of the last minute, thousandths; at ``spent_ms`` (uptime), it shrinks from there.
 
-    ``refused``: pictures that were too many, since ``refused_ms`` (uptime).
+    ``awaited``: pictures that were asked for and not answered yet. ``missing``: those that were not taken, since
+    ``missing_ms`` (uptime); ``why`` the newest of them was not.
     """
 
     spent: int = 0
     spent_ms: int = 0
-    refused: int = 0
-    refused_ms: int | None = None
+    awaited: int = 0
+    missing: int = 0
+    missing_ms: int | None = None
+    why: str = ""
 
 
 class PicturesRule:
@@ -61,48 +66,69 @@ class PicturesRule:
                 return Step(state, (), (SendPicture(sha256, event),))
             case Numbered(id=event, draft=draft) if (trigger := _trigger(draft)) in self._on:
                 offsets = self._series if trigger in _SERIES else (0,)
-                return self._taken(state, TakePicture(event, now, offsets), trigger, draft)
+                wanted = TakePicture(event, now, offsets, urgent=trigger not in _ORDINARY)
+                return self._taken(state, wanted, trigger, draft)
             case PictureTaken():
-                return Step(state, (Draft(subject=CAMERA, data=_announced(cause)),))
+                answered = _answered(state) if cause.replaces is None else state
+                return Step(answered, (Draft(subject=CAMERA, data=_announced(cause)),))
+            case PictureFailed(why=why):
+                return Step(_missed(_answered(state), 1, why, now))
             case PictureGone(sha256=sha256, why=why):
                 return Step(state, (Draft(subject="post", data=PictureLost(picture=sha256, why=why)),))
-            case Due() if state.refused_ms is not None and now.uptime_ms >= state.refused_ms + TOLD_EVERY_MS:
-                return self._told(state)
-            case Started(same_boot=False):
-                return Step(PicturesState(spent=state.spent, spent_ms=now.uptime_ms))
+            case Due() if state.missing_ms is not None and now.uptime_ms >= state.missing_ms + TOLD_EVERY_MS:
+                return _told(state)
+            case Started():
+                return _told(_started(state, now))
             case _:
                 return Step(state)
 
     def due(self, state: PicturesState) -> int | None:
         """When it is told how many were refused."""
-        return None if state.refused_ms is None else state.refused_ms + TOLD_EVERY_MS
+        return None if state.missing_ms is None else state.missing_ms + TOLD_EVERY_MS
 
     def holds(self, state: PicturesState) -> Mapping[str, Any]:  # noqa: ARG002
         """Nothing: a camera that sees nothing is among the blind parts."""
         return {}
 
     def _taken(self, state: PicturesState, wanted: TakePicture, trigger: str, draft: Draft) -> Step[PicturesState]:
-        """Take them, as far as the minute allows. Orders have a limit of their own."""
-        if trigger == "order":
-            return Step(state, (), (wanted,))
+        """Take them, as far as the minute allows."""
+        count = len(wanted.offsets_ms)
+        asked = state.model_copy(update={"awaited": state.awaited + count})
         now_ms, most = wanted.at.uptime_ms, self._most * 1000
         passed_ms = max(0, now_ms - state.spent_ms)  # workers see things in their own order
         spent = max(0, state.spent - passed_ms * most // _MINUTE_MS)
         room = most if is_alarm(draft.data) or trigger in ("duress", "missed") else most - most // KEPT_FOR_ALARMS
-        count = min(len(wanted.offsets_ms), self._most)
         if spent + count * 1000 > room:
-            since_ms = now_ms if state.refused_ms is None else state.refused_ms
-            return Step(state.model_copy(update={"refused": state.refused + count, "refused_ms": since_ms}))
-        after = state.model_copy(update={"spent": spent + count * 1000, "spent_ms": now_ms})
+            why = f"more were asked for than camera.most_a_minute allows, {self._most}"
+            if trigger == "order":  # whoever asked is answered
+                return Step(asked, (), (RefusePicture(wanted.why, why),))
+            return Step(_missed(state, count, why, wanted.at))
+        after = asked.model_copy(update={"spent": spent + count * 1000, "spent_ms": now_ms})
         return Step(after, (), (wanted,))
 
-    def _told(self, state: PicturesState) -> Step[PicturesState]:
-        why = (
-            f"{state.refused} pictures were not taken: "
-            f"more were asked for than camera.most_a_minute allows, {self._most}"
-        )
-        draft = Draft(subject="post", data=Unusable(what=CAMERA, why=why))
-        return Step(state.model_copy(update={"refused": 0, "refused_ms": None}), (draft,))
+
+def _answered(state: PicturesState) -> PicturesState:
+    return state.model_copy(update={"awaited": max(0, state.awaited - 1)})
+
+
+def _missed(state: PicturesState, count: int, why: str, now: Instant) -> PicturesState:
+    since_ms = now.uptime_ms if state.missing_ms is None else state.missing_ms
+    return state.model_copy(update={"missing": state.missing + count, "missing_ms": since_ms, "why": why})
+
+
+def _started(state: PicturesState, now: Instant) -> PicturesState:
+    """What was not answered by then never will be. Uptimes of an earlier boot mean nothing in this one."""
+    since = state.model_copy(update={"awaited": 0, "spent_ms": min(state.spent_ms, now.uptime_ms)})
+    return _missed(since, state.awaited, "the post ended before", now) if state.awaited else since
+
+
+def _told(state: PicturesState) -> Step[PicturesState]:
+    """How many are missing, if any are."""
+    if not state.missing:
+        return Step(state)
+    number = "1 picture was" if state.missing == 1 else f"{state.missing} pictures were"
+    draft = Draft(subject="post", data=Unusable(what=CAMERA, why=f"{number} not taken: {state.why}"))
+    return Step(state.model_copy(update={"missing": 0, "missing_ms": None, "why": ""}), (draft,))
 
 
 def _trigger(draft: Draft) -> CameraEvent | None:

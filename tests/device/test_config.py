@@ -11,7 +11,8 @@ import pytest
 from pydantic import BaseModel
 
 import device
-from device.config import Config, Section, load, parse
+from device.config import Config, load, parse
+from device.config_section import Section
 from device.errors import ConfigError
 from device.hardware.readers.rc522 import Rc522Section
 from device.link.redial import Redial
@@ -398,12 +399,16 @@ MISTAKES = {
         f"name front is used by door[0] and by button[0]; give each its own name, {PLACES}",
     ),
     "a door with the camera's subject": (
-        POST + LINK + DOOR.replace("front", "camera"),
+        POST + LINK + DOOR.replace("front", "camera") + "[camera]\n",
         f"name camera is used by the camera and by door[0]; give each its own name, {PLACES}",
     ),
     "a picture that JPEG cannot halve": (
         POST + LINK + "[camera]\nsize = [1921, 1080]\n",
         "camera.size[0]: 1921 cannot be used; it must be a multiple of 2",
+    ),
+    "a control that is no number": (
+        POST + LINK + "[camera]\ncontrols = { AnalogueGain = inf }\n",
+        "camera.controls: AnalogueGain is no number that a camera takes; write a finite one",
     ),
     "a mask outside the picture": (
         POST + LINK + "[camera]\nsize = [640, 480]\nmasks = [[0, 0, 10, 10], [600, 0, 100, 10]]\n",

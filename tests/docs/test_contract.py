@@ -12,15 +12,15 @@ from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 from vectors import BOOT, CHAIN, SOURCE, TOPICS, TestKey, vectors
 
-from device.config import LinkSection
+from device.config_link import LinkSection
 from device.events import MAX_EVENT_BYTES, Checkin, Data, Door, Envelope, Jwk, System
 from device.link.hints import PROTOCOL, Hints
 from device.link.inbound import REPLAY_ROWS, REPLAYS_AT_ONCE, STRAYS_TOLD, STRAYS_WITHIN_MS, UNRECEIPTED_ROWS
 from device.link.line import EVENT_CONTENT_TYPE
+from device.link.notices import STATE_AT_MOST_MS
 from device.link.orders import ORDERS, _own_members
 from device.link.receipts import MAX_RECEIPT_BYTES
 from device.link.sender import HOLD_LONGEST_MS, WINDOW
-from device.link.uplink import STATE_AT_MOST_MS
 from device.readings import Instant
 from device.record.chain import Chain, Head, Sealed, verify
 from device.record.journal import DONE, Journal, Sent

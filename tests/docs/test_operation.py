@@ -8,7 +8,8 @@ import pytest
 from postkit import new_key, sealed_all, tapped
 
 from device import __main__, post
-from device.config import JournalSection, LinkSection
+from device.config import JournalSection
+from device.config_link import LinkSection
 from device.events import ChainBegan, System, SystemData
 from device.post import KEPT_READINGS
 from device.readings import Trouble

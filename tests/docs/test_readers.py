@@ -156,7 +156,7 @@ def test_what_it_says_of_a_wrong_wire_is_what_the_driver_says(driver: str) -> No
         *folder.glob(f"{driver}*.py"),
         folder / "reader.py",
         folder / "serial_port.py",
-        ROOT / "device/wiring.py",
+        ROOT / "device/parts.py",
     ]
     told = [text for file in files for text in literals(file)]
     for says, _ in rows(section(HEADINGS[driver]), "it says", "look for"):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from device.config import IndicatorSection
+from device.config_wired import IndicatorSection
 from device.effects import Answer
 from device.hardware.patterns import (
     NO_LINE,

@@ -16,7 +16,7 @@ from headquarters import REPLAY, as_bytes, flooding, order, publish
 from posts import BASE, SimPost, post
 from waiting import until
 
-from device.config import Broker
+from device.addresses import Broker
 from device.hardware.clock import KernelClock
 from device.link.line import Access, Line
 from device.readings import Arrived, Connected, Reading

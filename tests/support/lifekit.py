@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo
 from loopkit import Hands
 from postkit import BOOT, SOURCE
 
-from device.config import Broker, Config
+from device.addresses import Broker
+from device.config import Config
 from device.effects import Answer
 from device.events import NO_HASH, rfc3339
 from device.link.budget import Budget

@@ -13,7 +13,9 @@ from typing import Any, TypeVar
 from PIL import Image
 from waiting import until
 
-from device.config import Broker, CameraSection, LinkSection
+from device.addresses import Broker
+from device.config_camera import CameraSection
+from device.config_link import LinkSection
 from device.events import Draft, Picture, decimal_seconds, rfc3339
 from device.hardware.camera.shrink import shrunk
 from device.hardware.clock import KernelClock, boot_id

@@ -59,9 +59,9 @@ class Asked:
         if not 0 < shot.taken_ms <= now.uptime_ms + AHEAD_MS:
             raise Broken("the camera's program talks nonsense: a picture of no moment that has been")
         del self._open[shot.number]
-        at = picture.wanted.at
-        offset_ms = shot.taken_ms - at.uptime_ms
-        return Photo(picture.wanted.why, jpeg, sides, at.earlier(-offset_ms), offset_ms)
+        wanted = picture.wanted
+        offset_ms = shot.taken_ms - wanted.at.uptime_ms
+        return Photo(wanted.why, jpeg, sides, wanted.at.earlier(-offset_ms), offset_ms, wanted.urgent)
 
     def missed(self, number: int, why: str) -> None:
         """The child has none."""

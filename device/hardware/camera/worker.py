@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 
-from device.config import CameraSection
+from device.config_camera import CameraSection
 from device.effects import TakePicture
 from device.hardware.camera import wire
 from device.hardware.camera.asked import MOST_ASKED, TOO_MANY, Asked

@@ -6,7 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
-from device.config import Pin, ReaderSection
+from device.config import ReaderSection
+from device.config_values import Pin
 from device.hardware.readers import mfrc522_registers as mfrc
 from device.hardware.readers.driver import Bench, Driver
 from device.hardware.readers.iso14443a import Answer, cards_in_field

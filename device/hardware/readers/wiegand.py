@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from device.config import Duration, Pin, ReaderSection
+from device.config import ReaderSection
+from device.config_values import Duration, Pin
 from device.hardware.readers.driver import Bench, Driver
 from device.hardware.readers.reader import WAIT_S, ReaderSilent
 from device.hardware.readers.wiegand_frames import Edge, Frame, Frames, number

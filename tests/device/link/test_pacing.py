@@ -13,7 +13,7 @@ import pytest
 from postkit import RunningClock
 from waiting import until
 
-from device.config import LinkSection
+from device.config_link import LinkSection
 from device.link.line import Access, Line
 from device.link.pacing import PiecemealClient, paced
 from device.readings import Connected, LinkReading

@@ -6,7 +6,7 @@ from typing import Literal
 import pytest
 from postkit import at
 
-from device.config import LinkSection
+from device.config_link import LinkSection
 from device.link.redial import FIRST_WAIT_MS, LONGEST_WAIT_MS, STEADY_MS, Redial
 from device.readings import Disconnected
 

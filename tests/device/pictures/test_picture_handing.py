@@ -14,7 +14,7 @@ from PIL import Image
 from proxy import proxied
 from waiting import until
 
-from device.config import LinkSection
+from device.config_link import LinkSection
 from device.link.pacing import DEAD_AFTER_MS
 from device.link.picture_line import IDLE_MS, LONGEST_PAUSE_MS
 from device.pictures.handing import BREAKS, GONE_AN_HOUR, READ_AGAIN_MS
@@ -23,6 +23,7 @@ from device.readings import PartSighted, PictureGone, PictureTaken, Replayed
 FAST = 100_000_000
 BASE = "guardpost/jember/kpu-gate"
 ORDER = "6f1cf1a2-0f7c-4b0e-9d53-1d2f3a4b5c6d"
+OTHER_ORDER = "7f1cf1a2-0f7c-4b0e-9d53-1d2f3a4b5c6d"
 
 
 def sent(post: Bench, count: int = 1) -> None:
@@ -219,6 +220,42 @@ def test_what_was_removed_is_told_as_lost_only_when_it_is_asked_for(tmp_path: Pa
         assert post.heard(PictureGone) == []
         post.worker.again(ORDER, sha256)
         assert post.until_heard(PictureGone).sha256 == sha256
+
+
+def test_a_picture_that_is_asked_for_while_it_is_on_its_way_goes_once(tmp_path: Path) -> None:
+    with (
+        mosquitto(tmp_path / "broker") as broker,
+        bench(tmp_path / "state", rate=100_000) as post,
+        listening(broker.port) as far,
+    ):
+        sha256, behind = post.taken(photo(1, 200_000), photo(2))
+        post.online(broker.port)
+        until(lambda: post.budget.today(post.clock.now()), what="it on its way")
+        post.worker.again(ORDER, sha256)
+        assert post.until_heard(Replayed).reply == {"ok": True, "sent": 1}
+        assert [heard.topic.rpartition("/")[2] for heard in arrived(far, 2)] == [sha256, behind]
+
+
+def test_what_is_on_its_way_for_an_order_is_not_what_makes_room(tmp_path: Path) -> None:
+    large = 200_000
+    with (
+        mosquitto(tmp_path / "broker") as broker,
+        bench(tmp_path / "state", rate=100_000, camera={"most_bytes": "4MiB"}) as post,
+        listening(broker.port) as far,
+    ):
+        asked, other = post.taken(photo(1, large), photo(2, large))
+        post.online(broker.port)
+        sent(post, 2)
+        post.worker.again(ORDER, asked)
+        post.worker.again(OTHER_ORDER, other)
+        until(lambda: post.budget.today(post.clock.now())["picture"] > 3 * large, what="a third one on its way")
+        for number in range(19):
+            post.store(photo(100 + number, large))
+        post.until_heard(Replayed, 2)
+        answers = {replied.id: replied.reply["ok"] for replied in post.heard(Replayed)}
+        assert answers == {ORDER: True, OTHER_ORDER: False}
+        assert [gone.sha256 for gone in post.heard(PictureGone)] == [other]
+        assert sum(heard.topic.endswith(asked) for heard in arrived(far, 3)) == 2
 
 
 @pytest.mark.parametrize("restart", [False, True])

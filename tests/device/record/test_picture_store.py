@@ -10,7 +10,7 @@ from picture_bench import sha256_of
 from postkit import CHAIN, at
 from volatile_disk import VolatileDisk, unusable, volatile_disk
 
-from device.errors import NotRecorded
+from device.errors import NotRecorded, StoreFull
 from device.record.pictures import LEFT_TO_JOURNAL_BYTES, PictureStore
 from device.record.reserve import ROOM_AT_LEAST
 
@@ -155,6 +155,25 @@ def test_what_was_sent_is_kept_for_some_days_and_what_waits_for_ever(tmp_path: P
     assert again.gone == post.gone == []
 
 
+def test_what_was_sent_by_an_unsure_clock_is_not_old_once_somebody_sets_it(tmp_path: Path) -> None:
+    """Without a battery, a clock goes on where the machine was switched off: weeks ago."""
+    held = opened(tmp_path, keep_days=30)
+    [sha256] = held.taken(b"a picture")
+    kept = held.store.of(sha256)
+    assert kept is not None
+    weeks_ago = -60 * DAY_MS
+    held.store.has_sent(kept, at(1_000, clock="unsynced", step_ms=weeks_ago))
+    held = opened(tmp_path, keep_days=30)
+    held.store.upkeep(at(2_000, clock="unsynced", step_ms=weeks_ago))
+    held.store.upkeep(at(3_000))
+    assert held.store.of(sha256) is not None
+    held.store.upkeep(at(3_000 + 30 * DAY_MS))
+    assert held.store.of(sha256) is not None
+    held.store.upkeep(at(3_001 + 30 * DAY_MS))
+    assert held.store.of(sha256) is None
+    assert held.gone == []
+
+
 def test_a_full_store_gives_up_what_was_sent_and_then_what_has_waited_longest_and_says_so(tmp_path: Path) -> None:
     post = opened(tmp_path, most_bytes=1_000)
     first, second = post.sent(b"1" * 300, b"2" * 300)
@@ -168,6 +187,17 @@ def test_a_full_store_gives_up_what_was_sent_and_then_what_has_waited_longest_an
     with pytest.raises(NotRecorded, match="1001 bytes is larger than"):
         post.store.store(b"6" * 1_001, at(1))
     assert post.read(fifth) is not None
+
+
+def test_taps_and_orders_push_nothing_out_that_waits_and_a_door_does(tmp_path: Path) -> None:
+    held = opened(tmp_path, most_bytes=20)
+    first, second = held.taken(b"a" * 10, b"b" * 10)
+    with pytest.raises(StoreFull, match="full of pictures that wait to be sent"):
+        held.store.store(b"c" * 10, at(3), urgent=False)
+    assert held.gone == []
+    held.store.store(b"d" * 10, at(4), urgent=True)
+    assert [sha256 for sha256, _ in held.gone] == [first]
+    assert held.store.of(second) is not None
 
 
 def test_one_that_was_removed_while_it_went_out_is_not_there_as_sent(tmp_path: Path) -> None:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import pytest
 from postkit import at, tapped
 
-from device.config import CameraEvent
-from device.effects import SendPicture, TakePicture
+from device.config_camera import CameraEvent, CameraSection
+from device.effects import RefusePicture, SendPicture, TakePicture
 from device.events import Door, Draft, OrderTaken, Picture, PictureLost, Unusable, rfc3339
-from device.readings import PictureGone, PictureTaken, Started
+from device.readings import PictureFailed, PictureGone, PictureTaken, Started
 from device.rules.pictures import KEPT_FOR_ALARMS, TOLD_EVERY_MS, PicturesRule, PicturesState
 from device.rules.rule import Cause, Due, Numbered, Step
 
@@ -104,6 +104,27 @@ def test_what_was_taken_is_announced_and_then_handed_over() -> None:
     assert lens.hears(Numbered(f"{CHAIN}/9", draft)).effects == (SendPicture("ab" * 32, f"{CHAIN}/9"),)
 
 
+def test_one_that_failed_is_told_within_a_minute_with_why_and_many_as_one() -> None:
+    lens = Lens()
+    lens.sees(FORCED)
+    lens.hears(PictureFailed(at(), EVENT, "no frame from before the event is kept"))
+    assert lens.told(100_000 + TOLD_EVERY_MS) == ["1 picture was not taken: no frame from before the event is kept"]
+    for _ in range(2):
+        lens.hears(PictureFailed(at(200_000), EVENT, "no frame came within 5 s"), 200_000)
+    assert lens.told(200_000 + TOLD_EVERY_MS) == ["2 pictures were not taken: no frame came within 5 s"]
+    assert lens.rule.due(lens.state) is None
+
+
+def test_what_the_program_ended_over_is_told_at_the_next_start() -> None:
+    lens = Lens()
+    lens.sees(FORCED)
+    lens.hears(PictureTaken(at(), EVENT, "ab" * 32, 5, None, (640, 480), at(), 0))
+    lens.state = PicturesState.model_validate_json(lens.state.model_dump_json())
+    (draft,) = lens.hears(Started(at(), True, "x")).drafts
+    assert draft.data == Unusable(what="camera", why="2 pictures were not taken: the post ended before")
+    assert lens.hears(Started(at(), True, "x")).drafts == ()
+
+
 def test_what_is_gone_is_said() -> None:
     (draft,) = Lens().hears(PictureGone(at(), "ab" * 32, "its file was changed on the disk")).drafts
     assert draft.data == PictureLost(picture="ab" * 32, why="its file was changed on the disk")
@@ -134,10 +155,26 @@ def test_a_minute_later_there_is_room_again_and_no_more_than_a_minute_s() -> Non
     assert lens.flood(tapped(), 100, 170_000) == 4
 
 
-def test_an_order_is_taken_through_a_flood_since_orders_have_a_limit_of_their_own() -> None:
-    lens = Lens(most_a_minute=1)
-    lens.flood(FORCED, 10, 100_000)
-    assert lens.sees(ORDER, 100_000) == (0,)
+def test_orders_count_too_and_whoever_gave_one_too_many_is_answered() -> None:
+    lens = Lens(most_a_minute=6)
+    assert lens.flood(ORDER, 4, 100_000) == 4
+    why = "more were asked for than camera.most_a_minute allows, 6"
+    assert lens.hears(Numbered(EVENT, ORDER)).effects == (RefusePicture(EVENT, why),)
+    lens.hears(PictureFailed(at(), EVENT, why))
+    assert lens.told(100_000 + TOLD_EVERY_MS) == [f"1 picture was not taken: {why}"]
+
+
+def test_only_what_is_urgent_may_push_others_out_of_the_store() -> None:
+    lens = Lens()
+    urgent = {
+        name: [
+            effect.urgent
+            for effect in lens.hears(Numbered(EVENT, draft)).effects
+            if isinstance(effect, TakePicture)
+        ]
+        for name, draft in (("tap", tapped()), ("order", ORDER), ("forced", FORCED), ("opened", moved("opened")))
+    }
+    assert urgent == {"tap": [False], "order": [False], "forced": [True], "opened": [True]}
 
 
 def test_uptimes_of_an_earlier_boot_mean_nothing() -> None:
@@ -149,5 +186,8 @@ def test_uptimes_of_an_earlier_boot_mean_nothing() -> None:
     assert lens.flood(tapped(), 100, 61_000) == 4
 
 
-def test_a_series_that_never_fits_is_still_taken_when_there_is_all_the_room() -> None:
-    assert Lens(most_a_minute=1).sees(FORCED) == (-3_000, 0, 1_000)
+def test_the_fewest_that_can_be_configured_are_enough_for_a_door() -> None:
+    schema = CameraSection.model_json_schema()
+    lens = Lens(most_a_minute=schema["properties"]["most_a_minute"]["minimum"])
+    assert lens.sees(moved("opened")) == (-3_000, 0, 1_000)
+    assert lens.sees(FORCED) == ()

@@ -26,6 +26,14 @@ def test_without_picamera2_it_says_what_to_install() -> None:
         assert "\n" not in camera.blind
 
 
+@pytest.mark.parametrize("library", ["numpy", "simplejpeg", "PIL"])
+def test_without_what_picamera2_brings_it_says_what_to_install(library: str) -> None:
+    with CameraChild(program("import sys", f"sys.modules[{library!r}] = None")) as camera:
+        until(lambda: camera.blind, what="blind")
+        assert camera.blind.startswith(f"{library} is not installed: install python3-picamera2")
+        assert camera.ended() == 1
+
+
 def test_whatever_libraries_print_stays_off_the_wire() -> None:
     chatty = (
         "import os, sys, types",

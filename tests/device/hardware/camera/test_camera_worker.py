@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import pytest
 from waiting import until
 
-from device.config import CameraSection
+from device.config_camera import CameraSection
 from device.effects import TakePicture
 from device.hardware.camera import asked, life
 from device.hardware.camera import worker as worker_module
@@ -618,7 +618,7 @@ def test_a_thread_that_was_given_up_says_how_the_camera_stands_once_it_goes_on(b
 def test_the_child_ends_with_a_post_that_is_killed(tmp_path: Path) -> None:
     post = f"""
 import queue, sys, time
-from device.config import CameraSection
+from device.config_camera import CameraSection
 from device.hardware.camera.worker import CameraWorker
 from device.hardware.clock import KernelClock
 inbox = queue.SimpleQueue()
