@@ -1,18 +1,20 @@
 """What the machine can tell of itself to whoever helps: versions, files, disks, who holds a lock."""
 
+import contextlib
 import os
 import platform
 import sqlite3
 import ssl
 import stat
 import sys
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from device import BUILT, __version__
 from device.events import rfc3339
 
-_LIBRARIES = ("paho-mqtt", "pydantic", "pydantic-core", "cryptography", "rfc8785", "tzdata", "gpiozero", "lgpio")
+_LIBRARIES = ("paho-mqtt", "pydantic", "pydantic-core", "cryptography", "rfc8785", "tzdata", "gpiozero", "lgpio", "picamera2", "numpy")
 
 
 def versions() -> str:
@@ -55,7 +57,7 @@ def _text(file: Path) -> str:
 
 
 def listing(folder: Path) -> str:
-    """Every file of a folder: mode, owner, group, size, time, name. Raises OSError."""
+    """Every file of a folder: mode, owner, group, size, time, name; what folders in it hold. Raises OSError."""
     lines = []
     for file in (folder, *sorted(folder.iterdir())):
         found = file.lstat()
@@ -63,7 +65,18 @@ def listing(folder: Path) -> str:
         name = "." if file == folder else file.name
         mode = stat.filemode(found.st_mode)
         lines.append(f"{mode} {found.st_uid:>5} {found.st_gid:>5} {found.st_size:>12} {when} {name}\n")
+    for below in sorted(each for each in folder.rglob("*") if each.is_dir()):
+        sizes = [*_sizes(below)]
+        lines.append(f"{below.relative_to(folder)}: {len(sizes)} files, {sum(sizes)} bytes\n")
     return "".join(lines)
+
+
+def _sizes(folder: Path) -> Iterator[int]:
+    """Of its files; one that goes meanwhile is passed over."""
+    for file in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            if stat.S_ISREG((found := file.lstat()).st_mode):
+                yield found.st_size
 
 
 def disks(folder: Path) -> str:

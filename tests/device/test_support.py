@@ -102,7 +102,10 @@ def test_without_a_name_it_is_in_the_current_folder_and_called_after_the_post(
 def test_it_tells_versions_configuration_check_files_health_and_the_last_events(
     gate: SimPost, tmp_path: Path
 ) -> None:
+    (gate.state / "pictures" / "sent").mkdir(parents=True)
+    (gate.state / "pictures" / "sent" / "one").write_bytes(b"\xff\xd8 not for others")
     found = made(gate, tmp_path / "a.tar.gz")
+    assert not any(b"not for others" in content for content in found.values())
     versions = found["versions.txt"].decode()
     for told in (
         "guardpost      0.1.0 (",
@@ -120,6 +123,7 @@ def test_it_tells_versions_configuration_check_files_health_and_the_last_events(
     folder = found["state-folder.txt"].decode()
     assert folder.startswith(f"{gate.state}: no process holds it\ndrwx------ ")
     assert "\n-rw------- " in folder and " signing.key\n" in folder
+    assert "\npictures: 0 files, 0 bytes\npictures/sent: 1 files, 17 bytes\n" in folder
     assert f"\n{gate.state}: " in folder and " bytes free, " in folder
     health = json.loads(found["health.json"])
     assert (health["oldest"], health["newest"], health["cursors"]) == (1, 5, {"done": 3})
