@@ -14,7 +14,18 @@ from pathlib import Path
 from device import BUILT, __version__
 from device.events import rfc3339
 
-_LIBRARIES = ("paho-mqtt", "pydantic", "pydantic-core", "cryptography", "rfc8785", "tzdata", "gpiozero", "lgpio", "picamera2", "numpy")
+_LIBRARIES = (
+    "paho-mqtt",
+    "pydantic",
+    "pydantic-core",
+    "cryptography",
+    "rfc8785",
+    "tzdata",
+    "gpiozero",
+    "lgpio",
+    "picamera2",
+    "numpy",
+)
 
 
 def versions() -> str:
