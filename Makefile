@@ -37,10 +37,11 @@ faults: .venv/.test
 	$(DEBIAN)
 	PYTHONPATH=tests/support:tests $(BIN)/python -m faults --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
 
-# On the disk of this folder, not on one in memory.
+# On the disk of this folder, not on one in memory. Slow lines and picamera2 need more, and do without if need be.
 bench: .venv/.test
 	$(DEBIAN)
-	PYTHONPATH=tests/support:tests $(BIN)/python -m bench --folder var --scale $(SCALE)
+	-sh tests/debian-programs.sh tc:iproute2 mmdebstrap unshare:util-linux
+	PYTHONPATH=tests/support:tests $(BIN)/python -m bench --folder var --scale $(SCALE) --pi "$(PROGRAMS)"
 
 powercuts: .venv/.test
 	$(DEBIAN)

@@ -37,10 +37,14 @@ def table(figures: Iterable[Figure]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """Where it works, and how much of everything: ``scale`` is 1 for the figures that are published."""
+    """Where it works, and how much of everything: ``scale`` is 1 for the figures that are published.
+
+    ``pi``: the programs that are in the tree of ``make test-pi``, or None where that is not to be used.
+    """
 
     folder: Path
     scale: float
+    pi: str | None = None
 
     def count(self, full: int, least: int) -> int:
         """``full`` at scale 1, never below ``least``."""

@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import queue
+import random
 import sys
 import threading
 import time
@@ -27,11 +28,13 @@ import device.__main__ as program
 import device.config
 import device.hardware.clock
 import device.hardware.pins
+import device.hardware.readers.driver
 import device.wiring
 from device.effects import Answer
+from device.hardware.readers.driver import Copper
 from device.hardware.readers.rc522 import Rc522
 from device.post import Post
-from device.readings import BadgeRead, ContactChanged, Reading
+from device.readings import BadgeRead, ContactChanged, Instant, Photo, Reading
 from device.record.journal import CHECKPOINT_BUSY_BYTES, Journal
 from device.seams import Panel
 
@@ -39,6 +42,8 @@ gc.freeze()
 gc.enable()
 
 if TYPE_CHECKING:
+    from gpiozero.pins import Factory
+
     from simulator.board import Board
     from simulator.factory import SimFactory
 
@@ -48,6 +53,7 @@ READER = "gate"
 DOOR = "door"
 _START_WITHIN_S = 30.0
 _WITHIN_S = 600.0
+_PICTURE_WITHIN_S = 30.0
 _TICK_S = 0.005
 _AT_ONCE = 256
 
@@ -102,6 +108,7 @@ class Worked:
         self.simulator_kb = 0
         self.board: Board
         self.chips: list[CountedChip] = []
+        self._kept: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()
         self._greens: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._dark = threading.Event()
 
@@ -142,6 +149,23 @@ class Worked:
         Journal.append = counted  # type: ignore[method-assign,assignment]
         Journal.checkpoint = timed  # type: ignore[method-assign,assignment]
         Rc522.cards = polled  # type: ignore[method-assign,assignment]
+
+    def watch_pictures(self) -> None:
+        """The simulator's camera in place of the Pi's; each picture is noted once it is stored."""
+        import simulator.board  # noqa: F401 - before the Pi's copper is another
+        from device.pictures.keeping import Keeping
+
+        keep = Keeping.keep
+
+        def kept(keeping: Keeping, photo: Photo, now: Instant) -> None:
+            keep(keeping, photo, now)
+            self._kept.put((time.monotonic_ns(), photo.offset_ms))
+
+        def looking(factory: "Factory", bus_errors: tuple[type[Exception], ...]) -> Copper:
+            return Copper(factory, bus_errors, camera=self.board.copper.camera)
+
+        Keeping.keep = kept  # type: ignore[method-assign,assignment]
+        device.hardware.readers.driver.Copper = looking  # type: ignore[misc,assignment]
 
     @contextmanager
     def pins(self, config: Path) -> Iterator[tuple["SimFactory", type[Exception]]]:
@@ -194,6 +218,7 @@ class Worked:
             "delivered": self._delivered,
             "cards": self._cards,
             "counts": self._counts,
+            "pictures": self._pictures,
         }
         while line := os.read(0, 65_536):
             asked = json.loads(line)
@@ -302,6 +327,20 @@ class Worked:
                 post.put(post.moved(False))
             _until(lambda before=before: self.commits > before)  # type: ignore[misc]
 
+    def _pictures(self, count: int, pause_s: tuple[float, float]) -> list[tuple[int, int, int]]:
+        """Taps with a picture each, at any moment between two frames.
+
+        Nanoseconds from the tap to green, to the picture's frame, and until it was stored.
+        """
+        post, pause, taken = self.post, random.Random(1), []
+        for number in range(count):
+            time.sleep(pause.uniform(*pause_s))
+            put_at = post.put(post.badge_read(number))
+            _, green_at = post.watched.shown.get(timeout=_WITHIN_S)
+            kept_at, offset_ms = self._kept.get(timeout=_PICTURE_WITHIN_S)
+            taken.append((green_at - put_at, offset_ms * 1_000_000, kept_at - put_at))
+        return taken
+
     def _counts(self) -> dict[str, Any]:
         """What was counted since the start."""
         post = self.post
@@ -371,9 +410,12 @@ def main() -> int:
     parser = argparse.ArgumentParser("post.py")
     parser.add_argument("config", type=Path)
     parser.add_argument("--card", action="store_true", help="a card lies on the reader from the start")
+    parser.add_argument("--camera", action="store_true", help="it has the simulator's")
     args = parser.parse_args()
     worked = Worked(args.card)
     worked.watch()
+    if args.camera:
+        worked.watch_pictures()
     device.hardware.pins.pi_factory = lambda: worked.pins(args.config)
     worked.serve()
     return program.main(["run", "--config", str(args.config)])

@@ -39,6 +39,7 @@ pin = 17
 green = 5
 red = 6
 buzzer = 13
+{{more}}
 """
 SOURCE = "/guardpost/jember/kpu-gate"
 NO_BROKER = "mqtt://127.0.0.1:1"
@@ -107,10 +108,10 @@ def imported() -> Iterator[tuple[Worker, int]]:
         yield made, made.hear() - made.began_ns
 
 
-def post_folder(folder: Path, broker: str = NO_BROKER) -> Path:
-    """A folder with a post's configuration and roster; what it has of a state stays."""
+def post_folder(folder: Path, broker: str = NO_BROKER, more: str = "") -> Path:
+    """A folder with a post's configuration, with ``more`` sections, and roster; what it has of a state stays."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "post.toml").write_text(_CONFIG.format(broker=broker))
+    (folder / "post.toml").write_text(_CONFIG.format(broker=broker, more=more))
     officers = (f'[[officer]]\nid = "officer-{n}"\nbadges = ["{badge(n).hex().upper()}"]\n' for n in range(BADGES))
     (folder / "roster.toml").write_text("".join(officers))
     return folder

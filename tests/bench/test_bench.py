@@ -7,11 +7,23 @@ from pathlib import Path
 
 import pytest
 
+from bench.__main__ import GROUPS
 from bench.figures import MS, Figure, at_least, at_most, percentile, table
 
 TESTS = Path(__file__).parents[1]
 READERS = ("rc522", "pn532", "hid", "wiegand 26", "wiegand 34", "osdp 9600", "osdp 115200")
-EVERY_FIGURE = (
+PICTURES = (
+    "trigger to stored picture, p50",
+    "trigger to stored picture, p99",
+    "exposure to stored picture, p50",
+    "camera's child, looking (the stand-in, not picamera2): CPU of one core",
+    "camera's child, looking (the stand-in, not picamera2): resident memory",
+    "alarm beside a picture at the default rate, p99",
+    "alarm beside a picture at 6 kB/s, p99",
+    "alarm beside a picture before a queue of 3 s, p99",
+    "alarm beside a picture not paced, before a queue of 3 s, p99",
+)
+ALL_ELSE = (
     "tap to green, p50",
     "tap to green in a journal of",
     "card to green under load, p99",
@@ -32,10 +44,16 @@ EVERY_FIGURE = (
 )
 
 
-def test_a_small_bench_prints_every_figure_with_the_machine(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("groups", "every_figure"), [(set(GROUPS) - {"pictures"}, ALL_ELSE), ({"pictures"}, PICTURES)]
+)
+def test_a_small_bench_prints_every_figure_with_the_machine(
+    tmp_path: Path, groups: set[str], every_figure: tuple[str, ...]
+) -> None:
     paths = os.pathsep.join([str(TESTS), str(TESTS / "support")])
+    only = [word for group in GROUPS if group in groups for word in ("--only", group)]
     done = subprocess.run(
-        [sys.executable, "-m", "bench", "--scale", "0.001", "--folder", str(tmp_path)],
+        [sys.executable, "-m", "bench", "--scale", "0.001", "--folder", str(tmp_path), *only],
         env={**os.environ, "PYTHONPATH": paths},
         capture_output=True,
         text=True,
@@ -46,8 +64,8 @@ def test_a_small_bench_prints_every_figure_with_the_machine(tmp_path: Path) -> N
     machine, _, rows = done.stdout.partition("\n\n")
     assert "cores" in machine and "SQLite" in machine and "Mosquitto" in machine
     figures = [line for line in rows.splitlines() if line.startswith("| ")][2:]
-    assert len(figures) == len(EVERY_FIGURE), rows
-    for figure, name in zip(figures, EVERY_FIGURE, strict=True):
+    assert len(figures) == len(every_figure), rows
+    for figure, name in zip(figures, every_figure, strict=True):
         assert name in figure
     assert list(tmp_path.iterdir()) == []
 
