@@ -9,6 +9,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 from device.readings import Assurance, ClockState
 
 MAX_EVENT_BYTES = 8192
+MOST_PICTURE_BYTES = 8 << 20
+"""Of a picture on the wire, sealed or not: far more than a camera of 12 million pixels makes at good quality."""
 MAX_SAFE_INTEGER = 2**53 - 1
 NO_HASH = "0" * 64
 

@@ -113,9 +113,17 @@ def _line(row: Row, zone: ZoneInfo) -> str:
     at = datetime.fromisoformat(event["time"]).astimezone(zone)
     unsure = "" if event["clock"] == "synced" else f" ({event['clock']} clock)"
     data = event["data"]
-    told = _selftest(data) or ", ".join(f"{name} {data[name]}" for name in _SHOWN if data.get(name) is not None)
     kind = event["type"].split(".")[1]
+    shown = _picture(kind, data) | {name: data[name] for name in _SHOWN if data.get(name) is not None}
+    told = _selftest(data) or ", ".join(f"{name} {value}" for name, value in shown.items())
     return f"{event['seq']:>8}  {at:%Y-%m-%d %H:%M:%S %Z}{unsure}  {kind:<8} {event['subject']:<12} {told}"
+
+
+def _picture(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """The beginning of a picture's SHA-256, by which headquarters finds it, and its offset; also of a lost one."""
+    sha256 = data.get("sha256") if kind == "picture" else data.get("picture")
+    found = {"picture": sha256[:8]} if isinstance(sha256, str) else {}
+    return found | {name: data[name] for name in ("offset",) if kind == "picture" and name in data}
 
 
 def _selftest(data: Mapping[str, Any]) -> str | None:

@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
 
     key = commands.add_parser("picture-key", help="make the key pair that pictures are sealed with")
     key.set_defaults(command=_picture_key)
+    key.add_argument("--show", action="store_true", help="print the public key of a FILE that is there already")
     key.add_argument("file", type=Path, metavar="FILE", help="where the private key goes; a new file")
     return parser
 
@@ -79,8 +80,11 @@ def _roster(options: argparse.Namespace) -> int:
 
 
 def _picture_key(options: argparse.Namespace) -> int:
-    from provisioning.picture_key import make_picture_key
+    from provisioning.picture_key import make_picture_key, shown_picture_key
 
+    if options.show:
+        print(f'seal_to = "{shown_picture_key(options.file)}"')
+        return 0
     public = make_picture_key(options.file)
     print(f"{options.file} is the private key. It alone opens the pictures that posts seal for it: keep it off the")
     print("posts and the broker, keep a copy where it cannot burn with the first, and name it with --key FILE in")

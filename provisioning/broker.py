@@ -37,6 +37,9 @@ autosave_interval 60
 # Mosquitto keeps 1000 messages for a subscriber that is away, then drops without a word.
 # An event has about 800 bytes, 8 KiB at most.
 max_queued_messages 100000
+# And it has no bound in bytes, so that pictures (8 MiB at most) for one subscriber that keeps a session and is away
+# could take all memory. This is enough for as many events as above.
+max_queued_bytes 200000000
 """
 
 _RULES = """\

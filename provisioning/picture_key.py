@@ -4,8 +4,14 @@ import base64
 import os
 from pathlib import Path
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from provisioning.errors import UsageError
 
@@ -31,4 +37,21 @@ def make_picture_key(file: Path) -> str:
     except OSError as error:
         file.unlink()
         raise UsageError(f"{file}: {error.strerror}; name a file that can be written") from None
+    return _public(private)
+
+
+def shown_picture_key(file: Path) -> str:
+    """The public key of a private one that is there already, as ``make_picture_key`` gave it. Raises UsageError."""
+    try:
+        private = load_pem_private_key(file.read_bytes(), None)
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror}; name the file that picture-key wrote") from None
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        private = None
+    if not isinstance(private, X25519PrivateKey):
+        raise UsageError(f"{file}: no X25519 private key in it; name the file that picture-key wrote")
+    return _public(private)
+
+
+def _public(private: X25519PrivateKey) -> str:
     return base64.urlsafe_b64encode(private.public_key().public_bytes_raw()).decode().rstrip("=")

@@ -48,6 +48,7 @@ def _run(args: argparse.Namespace) -> int:
             receipts=args.receipts,
             absent_after_s=args.absent_after,
             absent_topic=args.absent_topic,
+            pictures_per_post=args.pictures_per_post,
         )
     )
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -12,6 +12,7 @@ from recorder.alarms import alarms
 from recorder.importing import import_journal
 from recorder.notes import note
 from recorder.patrols import patrols, zone
+from recorder.picture_share import PICTURES_PER_POST
 from recorder.pictures import STATES
 from recorder.silence import list_absent
 
@@ -36,6 +37,8 @@ _SOURCE = re.compile(r"/[A-Za-z0-9_-]{1,32}/[a-z0-9-]{1,32}/[a-z0-9-]{1,32}")
 _CHAIN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DURATION = re.compile(r"([0-9]{1,6})(s|m|h|d)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_SIZE = re.compile(r"([0-9]{1,6})(MB|GB|TB)")
+_BYTES = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
 def parser(run: Command, replay: Command, selftest: Command, take: Command) -> argparse.ArgumentParser:
@@ -89,6 +92,14 @@ def _add_run(run: argparse.ArgumentParser, command: Command) -> None:
         type=_topic,
         metavar="TOPIC",
         help="publish them there too: JSON of source and since, and until",
+    )
+    run.add_argument(
+        "--pictures-per-post",
+        type=_size,
+        default=PICTURES_PER_POST,
+        metavar="SIZE",
+        help="room for the pictures of each post, as 500MB, 10GB or 1TB (10GB); what is more is refused, which "
+        "`findings` tells, and asked for once there is room. Nothing is ever removed here",
     )
     run.set_defaults(command=command)
 
@@ -170,7 +181,14 @@ def _add_pictures(
     jpeg = words.add_parser("open", parents=[one], help="write a picture's JPEG to a file")
     jpeg.add_argument("out", type=Path, metavar="OUT", help="a file that is not there yet")
     jpeg.set_defaults(command=picture_commands.open_picture)
-    proof = words.add_parser("export", parents=[one], help="write a picture with its proof to one file")
+    proof = words.add_parser(
+        "export",
+        parents=[one],
+        help="write a picture with its proof to one file",
+        description="Writes one file that convinces somebody else, and that shows them more than the picture: all "
+        "events from the one that asked for it to the receipt, with officers' ids and what badges are hidden as. "
+        "`verify-proof` says which.",
+    )
     proof.add_argument("out", type=Path, metavar="OUT", help="a file that is not there yet")
     proof.set_defaults(command=proving.export_proof)
     return words
@@ -250,6 +268,13 @@ def _duration(text: str) -> float:
     if not found or not 1 <= int(found[1]) * _SECONDS[found[2]] <= 366 * 86400:
         raise argparse.ArgumentTypeError("write it as 90s, 15m, 2h or 1d")
     return float(int(found[1]) * _SECONDS[found[2]])
+
+
+def _size(text: str) -> int:
+    found = _SIZE.fullmatch(text)
+    if not found or int(found[1]) == 0:
+        raise argparse.ArgumentTypeError("write it as 500MB, 10GB or 1TB")
+    return int(found[1]) * _BYTES[found[2]]
 
 
 def _topic(text: str) -> str:

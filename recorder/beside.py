@@ -18,8 +18,8 @@ _log = logging.getLogger(__name__)
 class Beside:
     """Open while the listening connection is, with the same protocol.
 
-    ``name``: what is behind the recorder's own client id. ``session_s``: how long the broker keeps what comes for
-    ``topics``; not on 3.1.1, where it would be for ever.
+    ``name``: what is behind the recorder's own client id. The broker keeps nothing for it while we are away: its
+    memory is for events.
     """
 
     def __init__(
@@ -31,7 +31,6 @@ class Beside:
         backoff_s: tuple[float, float],
         *,
         topics: Sequence[str] = (),
-        session_s: int = 0,
         bounds: Bounds = SMALL,
     ) -> None:
         self.connected = False
@@ -41,7 +40,6 @@ class Beside:
         self._inbox = inbox
         self._backoff = Backoff(*backoff_s)
         self._topics = list(topics)
-        self._session_s = session_s
         self._bounds = bounds
         self._version: Version | None = None
         self._link: Link | None = None
@@ -72,7 +70,7 @@ class Beside:
                 self._client_id,
                 self._topics,
                 self._inbox,
-                session_s=self._session_s if self._version == "5" else 0,
+                session_s=0,
                 bounds=self._bounds,
             )
             self._link.start()

@@ -21,6 +21,7 @@ class Duties:
     """Called by the loop between its transactions; all times are ``time.monotonic``.
 
     ``picture_grace_s``: how long an announced picture may take before it is asked for; by whoever gives receipts.
+    ``pictures_per_post``: bytes that are kept of one post.
     """
 
     def __init__(
@@ -31,10 +32,12 @@ class Duties:
         absent_after_s: float | None,
         absent_topic: str | None,
         picture_grace_s: float,
+        pictures_per_post: int | None,
     ) -> None:
         self._store = store
         self._receipting = Receipting(store) if receipts else None
-        self._asking = Asking(store, PictureFiles(store.path), picture_grace_s) if receipts else None
+        asking = Asking(store, PictureFiles(store.path), picture_grace_s, pictures_per_post)
+        self._asking = asking if receipts else None
         self._gaps = GapWatch(store)
         self._absence = AbsenceWatch(store, absent_after_s) if absent_after_s else None
         self._absent_topic = absent_topic
@@ -52,6 +55,11 @@ class Duties:
         if self._receipting:
             with self._store.snapshot():
                 self._receipting.connected()
+
+    def hears_replies(self) -> None:
+        """There is a connection on which pictures and replies come, and orders go."""
+        if self._asking:
+            self._asking.connected(time.time_ns() // 1_000_000)
 
     def listening(self, now: float) -> None:
         """The broker sends us what comes."""
@@ -72,6 +80,8 @@ class Duties:
                 self._receipting.heed(settled)
             if self._absence:
                 self._outbox += self._absence.heed(settled.alive, now)
+        if self._asking:
+            self._asking.heed(settled.unasked, now)
 
     def published(self, notice: Published) -> None:
         """PUBACK for something of ours; a refusal is said once a connection."""

@@ -14,8 +14,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from device.errors import Unreadable
+from device.events import MOST_PICTURE_BYTES
 from recorder.errors import UsageError
-from recorder.intake import MAX_PICTURE_BYTES, Event, Message, examine
+from recorder.intake import Event, Message, examine
 from recorder.keyring import Keyring
 from recorder.ledger import Ledger, Outcome
 from recorder.store import Store
@@ -165,7 +166,7 @@ def _take_pictures(journal: _Journal, store: Store, folder: Path) -> Counter[Out
             continue
         try:
             with file.open("rb") as picture:
-                content = picture.read(MAX_PICTURE_BYTES + 1)
+                content = picture.read(MOST_PICTURE_BYTES + 1)
         except OSError:
             outcomes[Outcome.REFUSED] += 1
             continue

@@ -9,13 +9,22 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from device.errors import Unreadable
-from device.events import ChainBegan, Envelope, Jwk, KeyChanged, Lost, Picture, PictureLost, Seq, Uuid
+from device.events import (
+    MOST_PICTURE_BYTES,
+    ChainBegan,
+    Envelope,
+    Jwk,
+    KeyChanged,
+    Lost,
+    Picture,
+    PictureLost,
+    Seq,
+    Uuid,
+)
 from device.record.chain import Unproven, jwk_public, unproven
 from recorder.hints import State, Status, as_model, first_problem, json_object, one_line
 
 MAX_KEYS = 64
-MAX_PICTURE_BYTES = 8 << 20
-"""Of one picture: far more than a camera of 12 million pixels makes at good quality."""
 
 _LEVEL = re.compile(r"[a-z0-9-]{1,32}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -37,6 +46,7 @@ class Flaw(StrEnum):
     UNSEEN = "unseen"
     UNCLEAR = "unclear"
     PICTURE = "wrong picture"
+    SHARE = "no room for pictures"
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,8 +297,8 @@ def _report(source: str, name: str, payload: bytes) -> Report | Refused:
 
 
 def _picture(source: str, sha256: str, payload: bytes) -> PictureBytes | Refused:
-    if len(payload) > MAX_PICTURE_BYTES:
-        why = f"picture {sha256}: more than {MAX_PICTURE_BYTES} bytes came"
+    if len(payload) > MOST_PICTURE_BYTES:
+        why = f"picture {sha256}: more than {MOST_PICTURE_BYTES} bytes came"
         return Refused(source, Flaw.PICTURE, why, picture=sha256)
     if (found := hashlib.sha256(payload).hexdigest()) != sha256:
         why = f"picture {sha256}: other bytes came, {len(payload)} with the hash {found}"

@@ -36,23 +36,28 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What a transaction changed: chains touched, chains whose ``whole`` moved, sources that stated or lived."""
+    """What a transaction changed: chains touched, chains whose ``whole`` moved, sources that stated or lived.
+
+    ``unasked``: by source, the event of the last picture that came without an order: its chain's row, its number.
+    """
 
     touched: frozenset[int]
     moved: frozenset[int]
     stated: frozenset[str]
     alive: frozenset[str]
+    unasked: dict[str, tuple[int, int]]
 
 
 class Ledger:
     """Decides inside the caller's transaction; call ``settle`` before its end."""
 
-    def __init__(self, store: Store, root: str) -> None:
+    def __init__(self, store: Store, root: str, pictures_per_post: int | None = None) -> None:
+        """``pictures_per_post``: bytes; None for as many as the disk takes, as for what a person brings."""
         self._store = store
         self._root = root
         self._keys = Keyring(store)
         self._chains = Chains(store, self._take_announced)
-        self._pictures = Pictures(store, PictureFiles(store.path))
+        self._pictures = Pictures(store, PictureFiles(store.path), pictures_per_post)
         self._stated: set[str] = set()
         self._alive: dict[str, int] = {}
         self._now_ms = 0
@@ -86,13 +91,15 @@ class Ledger:
         """Move each touched chain's ``whole`` as far as it goes."""
         for source, at_ms in self._alive.items():
             self._store.run("INSERT OR REPLACE INTO seen VALUES (?, ?)", source, at_ms)
-        settled = Settled(*self._chains.settle(self._now_ms), frozenset(self._stated), frozenset(self._alive))
+        chains, unasked = self._chains.settle(self._now_ms), dict(self._pictures.unasked)
+        settled = Settled(*chains, frozenset(self._stated), frozenset(self._alive), unasked)
         self.forget()
         return settled
 
     def forget(self) -> None:
         """The transaction is over, well or not."""
         self._chains.forget()
+        self._pictures.forget()
         self._stated.clear()
         self._alive.clear()
         self._held_of.clear()

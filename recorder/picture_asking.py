@@ -11,31 +11,51 @@ from recorder.errors import DiskRefuses
 from recorder.hints import is_online
 from recorder.line import Link
 from recorder.picture_files import PictureFiles
+from recorder.picture_share import has_share
 from recorder.store import Store
 
 LONGEST_PAUSE_S = 6 * 3600
 LOOK_EVERY_S = 5.0
 """A post is asked for one picture a look, which leaves its own bound on orders (one in two seconds) to others."""
 UNANSWERED = 4
-"""Orders to one post without a reply, at most."""
+"""Orders to one post without a reply, at most. What is answered while we are away is not waited for."""
 ORDER_LIVES_S = 600
+GRACE_BYTES = 256 << 10
+"""A picture that is so many times as large has so many times the grace: at 120 s that is 2 kB/s."""
 
 _log = logging.getLogger(__name__)
 
 
 class Asking:
-    """What was announced ``grace_s`` ago and is not here is asked for, with pauses that double each time."""
+    """What was announced ``grace_s`` ago and is not here is asked for, with pauses that double each time.
 
-    def __init__(self, store: Store, files: PictureFiles, grace_s: float) -> None:
+    Over a slow line pictures take longer. So a large one has more time, and none is asked for while those announced
+    before it still come by themselves, each within that time: posts send in order.
+    """
+
+    def __init__(self, store: Store, files: PictureFiles, grace_s: float, per_post: int | None) -> None:
+        """``per_post``: bytes that are kept of one post; beyond these it is not asked."""
         self._store = store
         self._files = files
+        self._per_post = per_post
+        self._came: dict[str, tuple[float, tuple[int, int]]] = {}
         self._grace_ms = round(grace_s * 1000)
         self._every_s = min(LOOK_EVERY_S, grace_s / 4)
         self._look_at = 0.0
+        self._hears_since_ms = 0
 
     def due(self) -> float:
         """When ``work`` looks again."""
         return self._look_at
+
+    def connected(self, now_ms: int) -> None:
+        """From now on (UTC) replies are heard."""
+        self._hears_since_ms = now_ms
+
+    def heed(self, unasked: dict[str, tuple[int, int]], now: float) -> None:
+        """After a commit: pictures that came by themselves, as ``Settled`` has them."""
+        for source, event in unasked.items():
+            self._came[source] = now, event
 
     def work(self, link: Link, now: float) -> None:
         """Publish the orders that are due. Not while there is no room for what would come."""
@@ -43,37 +63,50 @@ class Asking:
             return
         self._look_at = now + self._every_s
         now_ms = time.time_ns() // 1_000_000
-        rows = self._due(now_ms)[: max(0, link.room)]
+        expires = rfc3339(now_ms + ORDER_LIVES_S * 1000)
+        for source, sha256, order in self.orders(now_ms, now, link.room):
+            _log.info("%s is asked for picture %s", source, sha256)
+            members = {"id": order, "expires": expires, "picture": sha256}
+            link.publish(f"{source[1:]}/order/replay", json.dumps(members).encode())
+
+    def orders(self, now_ms: int, now: float, most: int) -> list[tuple[str, str, str]]:
+        """What is asked for now, and noted so: post, SHA-256 and the order's id; one of a post. ``now_ms``: UTC."""
+        rows = self._due(now_ms, now)[: max(0, most)]
         if not rows or not self._files.has_room():
-            return
-        orders = [(row, str(uuid.uuid4())) for row in rows]
+            return []
+        orders = [(row["source"], row["sha256"], str(uuid.uuid4())) for row in rows]
         try:
             with self._store.transaction():
-                for row, order in orders:
+                for source, sha256, order in orders:
                     sql = "UPDATE picture SET asked = asked + 1, since_ms = ?, order_id = ?"
-                    where = "WHERE source = ? AND sha256 = ?"
-                    self._store.run(f"{sql} {where}", now_ms, order, row["source"], row["sha256"])
+                    self._store.run(f"{sql} WHERE source = ? AND sha256 = ?", now_ms, order, source, sha256)
         except DiskRefuses:
-            return
-        expires = rfc3339(now_ms + ORDER_LIVES_S * 1000)
-        for row, order in orders:
-            _log.info("%s is asked for picture %s", row["source"], row["sha256"])
-            members = {"id": order, "expires": expires, "picture": row["sha256"]}
-            link.publish(f"{row['source'][1:]}/order/replay", json.dumps(members).encode())
+            return []
+        return orders
 
-    def _due(self, now_ms: int) -> list[Row]:
+    def _due(self, now_ms: int, now: float) -> list[Row]:
         """The longest waiting one of each post that is online; with ``min`` SQLite takes the row that has it."""
+        grace = f"?1 * max(1, bytes / {GRACE_BYTES})"
         sql = (
-            "SELECT source, sha256, min(since_ms) FROM picture "
-            "WHERE since_ms NOT NULL AND since_ms + min(?1 << min(asked, 16), ?2) <= ?3 GROUP BY source"
+            f"SELECT source, sha256, chain, seq, bytes, {grace} AS grace_ms, min(since_ms) FROM picture "
+            f"WHERE since_ms NOT NULL AND since_ms + min({grace} << min(asked, 16), ?2) <= ?3 GROUP BY source"
         )
         with self._store.snapshot():
             rows = list(self._store.rows(sql, self._grace_ms, LONGEST_PAUSE_S * 1000, now_ms))
-            return [row for row in rows if self._can_be_asked(row["source"], now_ms)]
+            return [row for row in rows if not self._is_coming(row, now) and self._can_be_asked(row, now_ms)]
 
-    def _can_be_asked(self, source: str, now_ms: int) -> bool:
-        sql = "SELECT count(*) FROM picture WHERE source = ? AND since_ms > ? AND order_id NOT NULL"
-        if self._store.number(sql, source, now_ms - ORDER_LIVES_S * 1000) >= UNANSWERED:
+    def _is_coming(self, row: Row, now: float) -> bool:
+        """Whether the post has sent, not long ago, what it has to send before this one."""
+        at, event = self._came.get(row["source"], (float("-inf"), (0, 0)))
+        return event < (row["chain"], row["seq"]) and now - at < row["grace_ms"] / 1000
+
+    def _can_be_asked(self, row: Row, now_ms: int) -> bool:
+        source = row["source"]
+        if not has_share(self._store, source, row["bytes"], self._per_post):
             return False
-        row = self._store.row("SELECT payload FROM report WHERE source = ? AND name = 'status'", source)
-        return row is not None and is_online(bytes(row["payload"]))
+        sql = "SELECT count(*) FROM picture WHERE source = ? AND since_ms > ? AND order_id NOT NULL"
+        since_ms = max(now_ms - ORDER_LIVES_S * 1000, self._hears_since_ms)
+        if self._store.number(sql, source, since_ms) >= UNANSWERED:
+            return False
+        status = self._store.row("SELECT payload FROM report WHERE source = ? AND name = 'status'", source)
+        return status is not None and is_online(bytes(status["payload"]))

@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import os
 import time
 from collections import Counter
 from pathlib import Path
@@ -91,12 +92,16 @@ def opened(found: Announced, wire: bytes, key: Path) -> bytes:
 
 
 def write_new(path: Path, content: bytes) -> None:
-    """Never over another file. Raises UsageError."""
+    """Never over another file, and for nobody else: what was sealed may be open in it. Raises UsageError."""
     try:
-        with path.open("xb") as file:
+        with open(path, "xb", opener=_private) as file:
             file.write(content)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}; name a new file") from None
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _private_key(path: Path) -> X25519PrivateKey:

@@ -3,11 +3,12 @@
 import logging
 from collections import OrderedDict
 
-from device.events import Picture, PictureLost
+from device.events import MOST_PICTURE_BYTES, Picture, PictureLost
 from recorder.errors import NotStored
 from recorder.findings import note_signed, note_standing
-from recorder.intake import MAX_PICTURE_BYTES, Event, Flaw, PictureBytes, Reply
+from recorder.intake import Event, Flaw, PictureBytes, Reply
 from recorder.picture_files import PictureFiles
+from recorder.picture_share import has_share
 from recorder.rows import chain_id
 from recorder.store import Store
 
@@ -29,7 +30,7 @@ class _Early:
     def hold(self, picture: PictureBytes) -> None:
         """The oldest go: first those of the same post."""
         self._held[picture.source, picture.sha256] = picture
-        self._shrink([key for key in self._held if key[0] == picture.source], MAX_PICTURE_BYTES)
+        self._shrink([key for key in self._held if key[0] == picture.source], MOST_PICTURE_BYTES)
         self._shrink(list(self._held), MAX_EARLY_BYTES)
 
     def take(self, source: str, sha256: str) -> PictureBytes | None:
@@ -45,13 +46,23 @@ class _Early:
 
 
 class Pictures:
-    """Works inside the caller's transaction: a file is durable before its row says so."""
+    """Works inside the caller's transaction: a file is durable before its row says so.
 
-    def __init__(self, store: Store, files: PictureFiles) -> None:
+    ``unasked``: by source, the event (chain's row, number) of the last picture in it that came without an order.
+    """
+
+    def __init__(self, store: Store, files: PictureFiles, per_post: int | None) -> None:
+        self.unasked: dict[str, tuple[int, int]] = {}
         self._store = store
         self._files = files
+        self._per_post = per_post
         self._early = _Early()
         self._full = False
+        self._over: set[str] = set()
+
+    def forget(self) -> None:
+        """The transaction is over, well or not."""
+        self.unasked.clear()
 
     def heed(self, event: Event, at_ms: int) -> None:
         """A verified event is in the store."""
@@ -67,7 +78,7 @@ class Pictures:
 
     def take(self, came: PictureBytes, at_ms: int) -> bool | None:
         """The bytes of a picture. True: stored now. False: they were. None: not stored, and asked for in time."""
-        sql = "SELECT state, bytes FROM picture WHERE source = ? AND sha256 = ? AND chain NOT NULL"
+        sql = "SELECT * FROM picture WHERE source = ? AND sha256 = ? AND chain NOT NULL"
         row = self._store.row(sql, came.source, came.sha256)
         if row is None:
             self._early.hold(came)
@@ -80,7 +91,11 @@ class Pictures:
             what = f"picture {came.sha256}"
             note_signed(self._store, came.source, Flaw.UNCLEAR, what, f"{what}: {told}", at_ms=at_ms)
             return None
-        return self._store_file(came, at_ms)
+        if not self._store_file(came, at_ms):
+            return None
+        if not row["asked"]:
+            self.unasked[came.source] = row["chain"], row["seq"]
+        return True
 
     def mismatched(self, source: str, sha256: str) -> None:
         """Other bytes came under this hash; the refusal is noted elsewhere."""
@@ -96,13 +111,13 @@ class Pictures:
     def _announced(self, event: Event, picture: Picture, at_ms: int) -> None:
         """The first event that announces it counts; what an earlier one said of its end stays said."""
         chain = chain_id(self._store, event.source, event.chain)
-        too_large = picture.bytes > MAX_PICTURE_BYTES
+        too_large = picture.bytes > MOST_PICTURE_BYTES
         sql = (
             "INSERT INTO picture (source, sha256, chain, seq, hash, bytes, state, since_ms, told) "
             "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO UPDATE "
             "SET chain = ?3, seq = ?4, hash = ?5, bytes = ?6 WHERE chain IS NULL"
         )
-        told = f"more than {MAX_PICTURE_BYTES} bytes are not taken" if too_large else None
+        told = f"more than {MOST_PICTURE_BYTES} bytes are not taken" if too_large else None
         position = (event.source, picture.sha256, chain, event.seq, event.hash)
         added = self._store.run(sql, *position, picture.bytes, LACKING, None if too_large else at_ms, told)
         if too_large or not added:
@@ -121,13 +136,17 @@ class Pictures:
         sql = "INSERT OR IGNORE INTO picture (source, sha256, state, told) VALUES (?, ?, ?, ?)"
         return self._store.run(sql, source, sha256, state, why) > 0
 
-    def _store_file(self, came: PictureBytes, at_ms: int) -> bool | None:
+    def _store_file(self, came: PictureBytes, at_ms: int) -> bool:
+        if not has_share(self._store, came.source, len(came.content), self._per_post):
+            self._over_share(came, at_ms)
+            return False
         try:
             self._files.put(came.source, came.sha256, came.content)
         except NotStored as error:
             self._refused_by_disk(came, str(error), at_ms)
-            return None
+            return False
         self._set(came.source, came.sha256, STORED, None, None)
+        note_standing(self._store, came.source, Flaw.SHARE, "pictures", None, at_ms=at_ms)
         for flaw in (Flaw.LOST, Flaw.PICTURE):
             note_standing(self._store, came.source, flaw, f"picture {came.sha256}", None, at_ms=at_ms)
         if self._full:
@@ -140,6 +159,19 @@ class Pictures:
         if not self._full:
             self._full = True
             _log.error("%s: no picture is stored; they are asked for again", why)
+        self._put_off(came, why, at_ms)
+
+    def _over_share(self, came: PictureBytes, at_ms: int) -> None:
+        """One post does not fill the disk for all. It keeps the picture, and is asked once there is room."""
+        why = f"the {self._per_post} bytes for pictures of one post are used up"
+        mend = "give more with --pictures-per-post, and they are asked for as long as the post keeps them"
+        if came.source not in self._over:
+            self._over.add(came.source)
+            _log.error("%s: %s: none is stored; %s", came.source, why, mend)
+        note_standing(self._store, came.source, Flaw.SHARE, "pictures", f"{why}; {mend}", at_ms=at_ms)
+        self._put_off(came, why, at_ms)
+
+    def _put_off(self, came: PictureBytes, why: str, at_ms: int) -> None:
         sql = (
             "UPDATE picture SET told = ?, order_id = NULL, asked = asked + 1, since_ms = ? "
             "WHERE source = ? AND sha256 = ? AND since_ms NOT NULL"

@@ -80,13 +80,17 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """What a proof proves. ``asked``: the event that asked, if it is there. ``jpeg``: None where it is sealed."""
+    """What a proof proves. ``asked``: the event that asked, if it is there. ``jpeg``: None where it is sealed.
+
+    ``public``: the raw key that signed the announcement.
+    """
 
     announced: Event
     picture: Picture
     asked: Event | None
     chain: tuple[Event, ...]
     jpeg: bytes | None
+    public: bytes
 
 
 def written(parts: Parts) -> bytes:
@@ -120,7 +124,7 @@ def check(content: bytes) -> Proven:
     asking = _asking(announced, announced.tells, chain, asked)
     if {event.keyid for event in (*chain, *([] if asked is None else [asked]))} != keys.keys():
         raise NoProof("keys: more of them than have signed anything here")
-    return Proven(announced, announced.tells, asking, chain, jpeg)
+    return Proven(announced, announced.tells, asking, chain, jpeg, keys[announced.keyid])
 
 
 def _read(content: bytes) -> ProofFile:

@@ -2,7 +2,7 @@
 
 import argparse
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from device.errors import Unreadable
@@ -61,8 +61,9 @@ def verify_proof(args: argparse.Namespace) -> int:
     try:
         proven = check(content)
         kid = proven.announced.keyid
-        if trusted is not None and kid not in trusted:
-            raise NoProof(f"keys: signed by key {kid}, and not by {', '.join(sorted(trusted))}, which you named")
+        if trusted is not None and not is_named(trusted, kid, proven.public):
+            other = "another of the same id" if kid in trusted else ", ".join(sorted(trusted))
+            raise NoProof(f"keys: signed by key {kid}, and not by {other}, which you named")
     except NoProof as error:
         raise NoProof(f"{args.file}: {error}") from None
     if args.jpeg is not None:
@@ -163,22 +164,29 @@ def _keys(store: Store, source: str, kids: set[str]) -> dict[str, str]:
     return {row["kid"]: row["x"] for row in rows if row["kid"] in kids}
 
 
-def _named(text: str) -> set[str]:
-    """The kids of a person's word for a key: a kid, or a file with a JWK or a JWK Set. Raises UsageError."""
+def is_named(named: Mapping[str, bytes | None], kid: str, public: bytes) -> bool:
+    """Whether a key is among those that a person named, each raw or, where only its kid is known, None."""
+    return kid in named and named[kid] in (None, public)
+
+
+def _named(text: str) -> dict[str, bytes | None]:
+    """A person's word for a key, by kid: a kid alone, or the raw keys in a file with a JWK or a JWK Set.
+
+    A kid is 64 bits of a hash, so where the key itself is given it is compared. Raises UsageError.
+    """
     if _KID.fullmatch(text):
-        return {text}
+        return {text: None}
     try:
         members = parse_json(Path(text).read_bytes())
         listed = members.get("keys", [members])
         keys = [Jwk.model_validate(item) for item in listed] if isinstance(listed, list) else []
-        for key in keys:
-            jwk_public(key)
+        named: dict[str, bytes | None] = {key.kid: jwk_public(key) for key in keys}
     except OSError as error:
         raise UsageError(f"--signed-by {one_line(text, 80)}: {error.strerror}; name a kid or a file") from None
     except Unreadable as error:
         raise UsageError(f"--signed-by {text}: {error}; a JWK or a JWK Set is wanted") from None
     except ValueError as error:
         raise UsageError(f"--signed-by {text}: {first_problem(error)}; a JWK or a JWK Set is wanted") from None
-    if not keys:
+    if not named:
         raise UsageError(f"--signed-by {text}: no key in it")
-    return {key.kid for key in keys}
+    return named

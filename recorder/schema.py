@@ -80,6 +80,7 @@ CREATE TABLE picture (
 CREATE INDEX picture_wanted ON picture (source, since_ms) WHERE since_ms NOT NULL;
 CREATE INDEX picture_asked ON picture (order_id) WHERE order_id NOT NULL;
 CREATE INDEX picture_event ON picture (chain, seq);
+CREATE INDEX picture_stored ON picture (source, bytes) WHERE state = 'stored';
 CREATE TABLE receipt (
   chain INTEGER NOT NULL REFERENCES chain, seq INTEGER NOT NULL, hash TEXT NOT NULL, at_ms INTEGER NOT NULL,
   PRIMARY KEY (chain, seq, hash)) STRICT;

@@ -8,6 +8,7 @@ from typing import Literal
 from recorder.broker import Broker, parse_broker
 from recorder.errors import StoreError
 from recorder.lock import StoreLock
+from recorder.picture_share import PICTURES_PER_POST
 from recorder.store import Store
 from recorder.subscriber import Manner, Subscriber
 from recorder.summary import Summary, summary
@@ -21,6 +22,7 @@ class Settings:
     ``backoff_s``: the first and the longest pause between two attempts to connect.
     ``receipts``: tell each post how far its events are stored; exactly one recorder of a fleet does.
     ``picture_grace_s``: how long an announced picture may take before its post is asked for it.
+    ``pictures_per_post``: bytes of pictures that are kept of one post; None for as many as the disk takes.
     ``absent_after_s``: call a post absent that is silent for so long; ``absent_topic``: publish it there.
     """
 
@@ -34,6 +36,7 @@ class Settings:
     absent_after_s: float | None = None
     absent_topic: str | None = None
     picture_grace_s: float = 120.0
+    pictures_per_post: int | None = PICTURES_PER_POST
 
 
 class Recorder:
@@ -51,6 +54,7 @@ class Recorder:
             absent_after_s=settings.absent_after_s,
             absent_topic=settings.absent_topic,
             picture_grace_s=settings.picture_grace_s,
+            pictures_per_post=settings.pictures_per_post,
         )
         self._lock = StoreLock(settings.store)
         try:

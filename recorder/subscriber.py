@@ -6,12 +6,13 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
+from device.events import MOST_PICTURE_BYTES
 from recorder.beside import Beside
 from recorder.broker import Broker
 from recorder.dialling import Backoff, Protocol
 from recorder.duties import Duties
 from recorder.errors import DiskRefuses, WorkerDied
-from recorder.intake import MAX_PICTURE_BYTES, Message
+from recorder.intake import Message
 from recorder.ledger import Ledger
 from recorder.line import (
     UNSUPPORTED_PROTOCOL,
@@ -33,14 +34,12 @@ CONNACK_WITHIN_S = 20.0
 HANG_UP_WITHIN_S = 3.0
 BRANCHES = ("event/#", "alarm/#", "status", "state", "identity")
 PICTURE_BRANCHES = ("picture/+", "reply/+")
-PICTURE_SESSION_S = 3600
-"""The broker holds pictures for a recorder that is started anew; for longer they are asked for at their posts."""
 _TOPIC_BYTES = 1024
 LARGE = Bounds(
     receive_maximum=4,
-    packet_bytes=MAX_PICTURE_BYTES + _TOPIC_BYTES,
+    packet_bytes=MOST_PICTURE_BYTES + _TOPIC_BYTES,
     unseen=8,
-    payload_bytes=MAX_PICTURE_BYTES + 1,
+    payload_bytes=MOST_PICTURE_BYTES + 1,
 )
 """For pictures: at most eight taken off the line, and the one that is read; tried with 8 MiB each: 115 MB."""
 
@@ -49,7 +48,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How to listen and what to do beside. ``backoff_s``: the first and the longest pause after a failure."""
+    """How to listen and what to do beside. ``backoff_s``: the first and the longest pause after a failure.
+
+    ``pictures_per_post``: bytes; None for as many as the disk takes.
+    """
 
     root: str
     client_id: str
@@ -59,6 +61,7 @@ class Manner:
     absent_after_s: float | None = None
     absent_topic: str | None = None
     picture_grace_s: float = 120.0
+    pictures_per_post: int | None = None
 
 
 class Subscriber:
@@ -67,7 +70,7 @@ class Subscriber:
     def __init__(self, store: Store, broker: Broker, manner: Manner) -> None:
         self.connected = False
         self._store = store
-        self._ledger = Ledger(store, manner.root)
+        self._ledger = Ledger(store, manner.root, manner.pictures_per_post)
         self._broker = broker
         self._client_id = manner.client_id
         self._topics = [f"{manner.root}/+/+/{branch}" for branch in BRANCHES]
@@ -80,6 +83,7 @@ class Subscriber:
             absent_after_s=manner.absent_after_s,
             absent_topic=manner.absent_topic,
             picture_grace_s=manner.picture_grace_s,
+            pictures_per_post=manner.pictures_per_post,
         )
         self._inbox: queue.SimpleQueue[Notice] = queue.SimpleQueue()
         self._writer = Beside(broker, manner.client_id, "receipts", self._inbox, manner.backoff_s)
@@ -90,7 +94,6 @@ class Subscriber:
             self._inbox,
             manner.backoff_s,
             topics=[f"{manner.root}/+/+/{branch}" for branch in PICTURE_BRANCHES],
-            session_s=PICTURE_SESSION_S,
             bounds=LARGE,
         )
         self._publishes = manner.receipts or manner.absent_topic is not None
@@ -171,8 +174,8 @@ class Subscriber:
         elif self._pictures.owns(notice):
             if isinstance(notice, Published):
                 self._duties.ordered(notice)
-            else:
-                self._pictures.heed(notice, time.monotonic())
+            elif self._pictures.heed(notice, time.monotonic()):
+                self._duties.hears_replies()
         elif not isinstance(notice, Stop) and notice.link is self._link:
             self._heed_listening(notice)
 

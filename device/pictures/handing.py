@@ -86,6 +86,7 @@ class Handing:
             self._answer(order, {"ok": False, "error": f"{ORDERS_WAITING} pictures wait to be sent again"}, now)
         else:
             self._orders.append(_Order(order, sha256))
+            self._line.hurry(now)  # whoever asks listens
 
     def hear(self, reading: LinkReading, now: Instant) -> None:
         """Something happened on the line."""

@@ -9,7 +9,7 @@ import pytest
 from postkit import BOOT, CHAIN, SOURCE, acknowledged, at, began, new_key, tapped
 
 from device.errors import StateError
-from device.events import Door, Draft, PartTest, SelfTested, rfc3339
+from device.events import Door, Draft, PartTest, Picture, PictureLost, SelfTested, rfc3339
 from device.journal_view import show, verify
 from device.record.chain import Chain, Head, event_hash
 from device.record.journal import Journal
@@ -68,6 +68,36 @@ def test_of_a_self_test_only_what_failed_is_shown_at_length(
     assert [line.partition("post         ")[2] for line in capsys.readouterr().out.splitlines()] == [
         "selftest passed (shift): 2 parts, 1 to look at",
         "selftest FAILED (shift): 3 parts, 1 to look at, input front: its line hums: check its wire",
+    ]
+
+
+def test_a_picture_is_shown_by_what_finds_it_at_headquarters(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = Picture(
+        sha256="07b53af6" + "0" * 56,
+        bytes=300_000,
+        sealed=False,
+        plain_sha256=None,
+        width=1920,
+        height=1080,
+        taken=rfc3339(at(0).wall_ms),
+        offset="-2.960",
+        why=f"{CHAIN}/7",
+        replaces=None,
+    )
+    lost = PictureLost(picture=picture.sha256, why="no room")
+    chain = Chain(SOURCE, BOOT, KEY, Head(CHAIN))
+    sealed = []
+    for draft in (Draft(subject="camera", data=picture), Draft(subject="post", data=lost)):
+        chain, event = chain.seal(draft, at(0))
+        sealed.append(event)
+    with closing(Journal.open(tmp_path / JOURNAL)) as journal:
+        journal.append(sealed, {}, acknowledged(0))
+    show(tmp_path, JAKARTA, 2, as_json=False)
+    assert [line.partition("WIB  ")[2] for line in capsys.readouterr().out.splitlines()] == [
+        f"picture  camera       picture 07b53af6, offset -2.960, why {CHAIN}/7",
+        "system   post         picture 07b53af6, change lost, why no room",
     ]
 
 

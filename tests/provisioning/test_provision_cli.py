@@ -40,6 +40,8 @@ def test_broker_writes_two_files_and_writes_them_again(tmp_path: Path, capsys: p
     configuration = (tmp_path / "conf.d" / "guardpost.conf").read_text()
     rules = (tmp_path / "conf.d" / "guardpost.acl").read_text()
     assert "listener 1883 127.0.0.1\n" in configuration
+    assert "max_queued_messages 100000\n" in configuration
+    assert "max_queued_bytes 200000000\n" in configuration
     assert f"acl_file {tmp_path}/conf.d/guardpost.acl\n" in configuration
     assert "pattern write guards/%u/event/#\n" in rules
     recorder = rules.partition("user recorder\n")[2].partition("\n\n")[0].splitlines()

@@ -26,8 +26,30 @@ def recording(broker: str, path: Path, **more: Any) -> Iterator[Recorder]:
 @contextmanager
 def program(broker: str, path: Path, log: Path, *more: str) -> Iterator[subprocess.Popen[bytes]]:
     """``guardpost-recorder run``; killed at the end if it still runs."""
-    words = [sys.executable, "-m", "recorder", "run", "--broker", broker, "--store", str(path), *more]
-    with log.open("ab") as stderr, subprocess.Popen(words, stderr=stderr) as process:
+    with _running(log, "-m", "recorder", "run", "--broker", broker, "--store", str(path), *more) as process:
+        yield process
+
+
+@contextmanager
+def eager(broker: str, path: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The recorder as a part of another program, which asks at once for pictures that it lacks."""
+    with _running(log, "-c", _EAGER, broker, str(path)) as process:
+        yield process
+
+
+_EAGER = """
+import signal, sys
+from pathlib import Path
+from recorder.service import Recorder, Settings
+recorder = Recorder(Settings(sys.argv[1], Path(sys.argv[2]), picture_grace_s=0.05))
+signal.signal(signal.SIGTERM, lambda *_: recorder.request_stop())
+recorder.run()
+"""
+
+
+@contextmanager
+def _running(log: Path, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("ab") as stderr, subprocess.Popen([sys.executable, *words], stderr=stderr) as process:
         try:
             yield process
         finally:

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import stat
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from recorder.__main__ import main
 from recorder.errors import NoProof
 from recorder.intake import Message
 from recorder.proof import check
+from recorder.proving import is_named
 from recorder.store import Store
 
 JPEG = b"\xff\xd8" + bytes(range(100)) + b"\xff\xd9"
@@ -102,6 +104,7 @@ def test_a_proof_says_what_it_proves(
     assert f"event 5, hash {post.here.hash}" in told["receipt"]
     assert f"key {post.key.kid}, which this file itself brings: compare it" in told["key"]
     assert out.read_bytes() == JPEG
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
 
 
 def test_no_byte_of_a_proof_can_be_changed(proof: bytes) -> None:
@@ -214,6 +217,15 @@ def test_a_key_known_from_elsewhere_is_compared(
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert "which you named" in said
+
+
+def test_of_two_keys_with_one_id_the_one_that_was_named_counts() -> None:
+    """64 bits of a hash can be met by somebody who makes many keys; the whole key cannot."""
+    kid, ours, other = "0123456789abcdef", bytes(32), bytes(31) + b"\1"
+    assert is_named({kid: ours}, kid, ours)
+    assert not is_named({kid: ours}, kid, other)
+    assert is_named({kid: None}, kid, other)
+    assert not is_named({"f" * 16: other}, kid, other)
 
 
 @pytest.mark.parametrize("text", ["/does/not/exist", "0123", "", "{}"])
@@ -362,6 +374,7 @@ def test_a_sealed_picture_is_opened_with_its_key_alone(
     words = ["pictures", "open", "--store", str(desk.path), sealed[:12], str(tmp_path / "front.jpeg")]
     assert main([*words, "--key", str(key[0])]) == 0
     assert (tmp_path / "front.jpeg").read_bytes() == JPEG
+    assert stat.S_IMODE((tmp_path / "front.jpeg").stat().st_mode) == 0o600
     assert main([*words, "--key", str(key[0])]) == 2
     other, text = tmp_path / "other.pem", tmp_path / "text"
     make_picture_key(other)
@@ -372,6 +385,14 @@ def test_a_sealed_picture_is_opened_with_its_key_alone(
         assert main([*words, *wrong]) == 2
         assert capsys.readouterr().err.count("\n") == 1
     assert not (tmp_path / "new.jpeg").exists()
+
+
+def test_whoever_exports_a_proof_is_told_what_else_is_in_it(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["pictures", "export", "--help"])
+    assert ended.value.code == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "all events from the one that asked for it to the receipt, with officers' ids" in said
 
 
 def test_what_is_sealed_must_be_what_the_event_has_signed(

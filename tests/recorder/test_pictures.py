@@ -11,9 +11,11 @@ import pytest
 import rfc8785
 from far_ends import SOURCE, Desk, Post
 
+from device.events import MOST_PICTURE_BYTES
 from device.record.chain import base64url
 from recorder.errors import Damaged, NotStored
-from recorder.intake import MAX_PICTURE_BYTES, Message
+from recorder.intake import Message
+from recorder.ledger import Ledger
 from recorder.picture_files import PictureFiles
 from recorder.schema import _FIRST_BUILD, _RECEIPTS
 from recorder.store import Store
@@ -122,7 +124,7 @@ def test_early_ones_push_out_the_oldest_of_the_same_post_and_no_other(known: Des
     other = Post(source="/guardpost/jember/gate-2")
     theirs, their_picture = other.picture(JPEG)
     known.take(other.identity(), other.message(other.sealed[0]), their_picture)
-    ours = [post.picture(bytes([number]) * (MAX_PICTURE_BYTES // 3)) for number in range(10)]
+    ours = [post.picture(bytes([number]) * (MOST_PICTURE_BYTES // 3)) for number in range(10)]
     known.take(*(picture for _, picture in ours))
     known.take(*(event for event, _ in ours), theirs)
     assert states(known) == ["lacking"] * 7 + ["stored"] * 4
@@ -191,6 +193,30 @@ def test_a_disk_that_takes_none_is_told_once_and_the_event_is_recorded_all_the_s
     assert not list(PictureFiles(known.path).folder.rglob("*.part"))
 
 
+def test_one_post_that_has_used_up_its_share_takes_nothing_from_the_others(
+    known: Desk, post: Post, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told once, its events go on, and with a larger share the pictures are taken after all."""
+    known.ledger = Ledger(known.store, "guardpost", 2 * len(JPEG) + 1)
+    ours = [post.picture(JPEG.replace(b"\x07", bytes([number]), 1)) for number in range(4)]
+    other = Post(source="/guardpost/jember/gate-2")
+    theirs, their_picture = other.picture(JPEG)
+    for event, picture in ours:
+        known.take(event, picture, post.checkin())
+    known.take(other.identity(), other.message(other.sealed[0]), theirs, their_picture)
+    assert states(known) == ["stored", "stored", "lacking", "lacking", "stored"]
+    assert known.flaws() == {"no room for pictures": 2}
+    assert [chain.whole for chain in known.summary().chains] == [2, 9]
+    assert caplog.text.count("are used up: none is stored; give more with --pictures-per-post") == 1
+    row = known.store.row("SELECT told, asked FROM picture WHERE state = 'lacking'")
+    assert row is not None
+    assert (row["told"], row["asked"]) == (f"the {2 * len(JPEG) + 1} bytes for pictures of one post are used up", 1)
+    known.ledger = Ledger(known.store, "guardpost", 4 * len(JPEG))
+    known.take(ours[2][1], ours[3][1])
+    assert states(known) == ["stored"] * 5
+    assert known.flaws() == {}
+
+
 def test_pictures_leave_room_to_events(tmp_path: Path) -> None:
     files = PictureFiles(tmp_path / "r.db", left_free_bytes=1 << 60)
     with pytest.raises(NotStored, match="left to events"):
@@ -230,7 +256,7 @@ def test_topics_that_are_none_are_refused(known: Desk, post: Post, topic: str) -
 
 
 def test_a_picture_larger_than_any_is_refused_and_its_announcement_told(known: Desk, post: Post) -> None:
-    event, picture = post.picture(bytes(MAX_PICTURE_BYTES + 1))
+    event, picture = post.picture(bytes(MOST_PICTURE_BYTES + 1))
     known.take(event, picture)
     assert known.flaws() == {"unclear": 1, "wrong picture": 1}
     assert known.store.number("SELECT count(*) FROM picture WHERE since_ms NOT NULL") == 0

@@ -1,5 +1,6 @@
 """Pictures over a real Mosquitto: how they come, how they are asked for, and what becomes of the line."""
 
+import json
 import resource
 import signal
 from collections.abc import Iterator
@@ -7,14 +8,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from brokers import Mosquitto
+from brokers import Mosquitto, listening
 from far_ends import SOURCE, Post, publish
+from picture_bench import CLIENT, bench, photo
 from picture_post import PicturePost, picture_post
-from programs import program, recording
+from programs import eager, recording
 from waiting import until
 
+from device.events import MOST_PICTURE_BYTES
 from recorder.__main__ import main
-from recorder.intake import MAX_PICTURE_BYTES
+from recorder.intake import Message
 from recorder.picture_files import PictureFiles
 from recorder.service import Recorder
 from recorder.store import Store
@@ -60,34 +63,74 @@ def unlimited() -> Iterator[None]:
 def test_pictures_come_by_a_connection_of_their_own(
     mosquitto: Mosquitto, path: Path, post: Post, protocol: Literal["5", "3.1.1"]
 ) -> None:
-    small, large = post.picture(JPEG), post.picture(bytes(MAX_PICTURE_BYTES))
+    small, large = post.picture(JPEG), post.picture(bytes(MOST_PICTURE_BYTES))
     with recording(mosquitto.url, path, protocol=protocol) as recorder:
         until(lambda: listens(mosquitto))
         publish(mosquitto, post.identity(), post.message(post.sealed[0]), large[1], small[0], large[0], small[1])
         until(lambda: stored(recorder) == 2)
         assert recorder.summary().findings == 0
     files = PictureFiles(path)
-    assert files.read(SOURCE, large[1].topic[-64:]) == bytes(MAX_PICTURE_BYTES)
+    assert files.read(SOURCE, large[1].topic[-64:]) == bytes(MOST_PICTURE_BYTES)
     assert files.read(SOURCE, small[1].topic[-64:]) == JPEG
 
 
-def test_pictures_wait_at_the_broker_for_a_recorder_that_is_started_anew(
-    mosquitto: Mosquitto, path: Path, post: Post
+def test_a_picture_waits_at_its_post_and_not_at_the_broker_while_the_recorder_is_away(
+    mosquitto: Mosquitto, path: Path, tmp_path: Path
 ) -> None:
-    with recording(mosquitto.url, path):
+    """On MQTT 5 the broker says that nobody subscribes: the post keeps it as not sent, and tries again."""
+    with bench(tmp_path / "post") as far:
+        identity = {"keys": [json.loads(jwk) for jwk in far.record.journal.public_jwks()]}
+        publish(mosquitto, Message(f"{SOURCE[1:]}/identity", json.dumps(identity).encode(), 0), retain=True)
+        with recording(mosquitto.url, path):
+            until(lambda: listens(mosquitto))
+        far.taken(photo())
+        for row in far.record.journal.rows(0, 9, as_written=False):
+            kind = json.loads(row.event)["type"].split(".")[1]
+            publish(mosquitto, Message(f"{SOURCE[1:]}/event/{kind}", row.event, 0))
+        far.online(mosquitto.port)
+        until(lambda: mosquitto.log().count(f"Received PUBLISH from {CLIENT}") >= 1)
+        assert (len(far.names("waiting")), far.names("sent")) == (1, [])
+        with recording(mosquitto.url, path) as recorder:
+            until(lambda: stored(recorder) == 1)
+            until(lambda: (far.names("waiting"), len(far.names("sent"))) == ([], 1))
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_what_the_broker_took_while_the_recorder_was_away_is_asked_for(
+    mosquitto: Mosquitto, path: Path, post: Post, protocol: Literal["5", "3.1.1"]
+) -> None:
+    """Somebody else listens, so the post believes that it has been heard."""
+    first, (event, picture) = post.message(post.sealed[0]), post.picture(JPEG)
+
+    def sends(far: PicturePost, order: dict[str, Any]) -> None:
+        far.send(picture)
+        far.reply(order, ok=True, sent=1)
+
+    with recording(mosquitto.url, path, protocol=protocol):
         until(lambda: listens(mosquitto))
-        publish(mosquitto, post.identity(), retain=True)
-    publish(mosquitto, post.message(post.sealed[0]), *post.picture(JPEG))
-    with recording(mosquitto.url, path) as recorder:
-        until(lambda: stored(recorder) == 1)
+    with listening(mosquitto.port) as other, picture_post(mosquitto.port, post, sends) as far:
+
+        def taken() -> int:
+            return sum(heard.topic == picture.topic for heard in list(other.heard))
+
+        far.send(first, event, picture)
+        until(lambda: taken() == 1)
+        with recording(mosquitto.url, path, protocol=protocol, picture_grace_s=0.1) as recorder:
+            until(lambda: stored(recorder) == 1)
+        assert [order["picture"] for order in far.orders] == [picture.topic[-64:]]
+        until(lambda: taken() == 2)
 
 
 def test_killed_while_pictures_flow_it_has_every_one_that_it_says_it_has(
     mosquitto: Mosquitto, path: Path, post: Post, tmp_path: Path
 ) -> None:
-    """Three times SIGKILL at some moment; what was not stored waits at the broker, and in the end all are here."""
+    """Three times SIGKILL at some moment; what was not stored is asked for, and in the end all are here."""
     pictures = [post.picture(JPEG + bytes([number])) for number in range(40)]
     log = tmp_path / "log"
+
+    def sends(far: PicturePost, order: dict[str, Any]) -> None:
+        far.send(*(picture for _, picture in pictures if picture.topic.endswith(order["picture"])))
+        far.reply(order, ok=True, sent=1)
 
     def files_there() -> int:
         if not path.exists():
@@ -98,9 +141,9 @@ def test_killed_while_pictures_flow_it_has_every_one_that_it_says_it_has(
             PictureFiles(path).read(SOURCE, sha256)
         return len(rows)
 
-    with picture_post(mosquitto.port, post, nothing) as far:
+    with picture_post(mosquitto.port, post, sends) as far:
         for kill in range(3):
-            with program(mosquitto.url, path, log) as process:
+            with eager(mosquitto.url, path, log) as process:
                 until(lambda: listens(mosquitto, kill + 1))  # noqa: B023
                 if kill == 0:
                     far.send(post.message(post.sealed[0]))
@@ -109,7 +152,7 @@ def test_killed_while_pictures_flow_it_has_every_one_that_it_says_it_has(
                 process.send_signal(signal.SIGKILL)
                 process.wait(10)
             files_there()
-        with program(mosquitto.url, path, log) as process:
+        with eager(mosquitto.url, path, log) as process:
             until(lambda: files_there() == 40)
             process.send_signal(signal.SIGTERM)
             assert process.wait(10) == 0

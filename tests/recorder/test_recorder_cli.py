@@ -35,6 +35,22 @@ def test_verify_tells_a_held_chain_until_a_person_trusts_its_key(
     assert main(["findings", "--all", "--json", "--store", str(night)]) == 1
 
 
+@pytest.mark.parametrize("size", ["10", "0GB", "10GiB", "-1GB", "1,5GB"])
+def test_a_share_that_is_no_size_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], size: str) -> None:
+    words = [
+        "run",
+        "--broker",
+        "mqtt://127.0.0.1",
+        "--store",
+        str(tmp_path / "r.db"),
+        f"--pictures-per-post={size}",
+    ]
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert "--pictures-per-post: write it as 500MB, 10GB or 1TB" in capsys.readouterr().err
+
+
 def test_gaps_are_told_as_a_table_and_as_json(desk: Desk, post: Post, capsys: pytest.CaptureFixture[str]) -> None:
     desk.take(post.identity(), post.message(post.sealed[0]), *post.checkins(5)[3:])
     assert main(["gaps", "--store", str(desk.path)]) == 1

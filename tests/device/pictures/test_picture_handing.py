@@ -37,6 +37,11 @@ def arrived(far: Listener, count: int = 1) -> list[Heard]:
     return far.of("picture")
 
 
+def refused(broker: Mosquitto, times: int) -> None:
+    """Wait until so many pictures were answered by a PUBACK."""
+    until(lambda: broker.log().count(f"PUBACK to {CLIENT}") == times, what=f"{times} answers")
+
+
 def pause_over(post: Bench) -> None:
     post.clock.ahead_ms += LONGEST_PAUSE_MS
 
@@ -140,6 +145,20 @@ def test_nobody_subscribes_and_the_picture_waits_until_somebody_does(tmp_path: P
             pause_over(post)
             sent(post)
             assert len(arrived(far)) == 1
+
+
+def test_an_order_ends_the_pause_after_nobody_had_subscribed(tmp_path: Path) -> None:
+    with mosquitto(tmp_path / "broker") as broker, bench(tmp_path / "state", rate=FAST) as post:
+        [sha256] = post.taken(photo())
+        post.online(broker.port)
+        for times in range(1, 8):  # half a minute of pause at least, then
+            refused(broker, times)
+            if times < 7:
+                pause_over(post)
+        with listening(broker.port) as far:
+            post.worker.again(ORDER, sha256)
+            assert post.until_heard(Replayed).reply == {"ok": True, "sent": 1}
+            assert arrived(far)[0].payload == photo().jpeg
 
 
 def test_a_broker_that_refuses_pictures_keeps_neither_events_nor_the_next_picture_waiting_in_a_loop(
