@@ -10,6 +10,7 @@ from typing import Any
 from device.config import Config
 from device.config_camera import CameraSection
 from device.effects import TakePicture
+from device.hardware.camera.wire import INSTALL
 from device.hardware.camera.worker import CameraWorker
 from device.machine import holder
 from device.readings import Clock, PartBlind, PartSighted, Photo, PictureFailed, Refused
@@ -18,6 +19,7 @@ from device.result import Result
 
 PICTURE_WITHIN_S = 20.0
 _PART = "camera"
+_REAL = "this looks at a real camera: a simulated one is tried with guardpost-sim do ... camera black"
 
 
 def camera(
@@ -54,7 +56,8 @@ def _picture(section: CameraSection, source: str, clock: Clock, command: Sequenc
                     after = f"{time.monotonic() - began_s:.1f} s after its start"
                     return Result(_PART, True, "; ".join([f"{took} {after}", *told]), advised=bool(told))
                 case PartBlind(why=why) | PictureFailed(why=why):
-                    return Result(_PART, False, "; ".join([why, *told]))
+                    real = [_REAL] if INSTALL in why else []
+                    return Result(_PART, False, "; ".join([why, *told, *real]))
                 case Refused(why=why):
                     told.append(why)
     except queue.Empty:

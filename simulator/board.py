@@ -181,6 +181,7 @@ class Board:
         """Free the pins and close the log; stop the device program first."""
         for reader in self._readers.values():
             reader.close()
+        self._scenery.close()
         for switch in (*(switch for _, switch in self._doors.values()), *self._buttons.values()):
             switch.hum(False)
         self.factory.close()

@@ -91,7 +91,11 @@ class PictureLine:
         self._call.mid = self._call.line.publish(topic, content)
         self._budget.spend("picture", packet_bytes(topic, content), now)
         self._call.since_ms = now.uptime_ms
-        self._call.answer_ms = now.uptime_ms + DEAD_AFTER_MS + len(content) * 1_000 // min(SLOWEST, self._rate)
+        self._call.answer_ms = now.uptime_ms + DEAD_AFTER_MS + len(content) * 1_000 // SLOWEST
+
+    def hurry(self, now: Instant) -> None:
+        """Let no pause hold up what comes next."""
+        self._failures, self._pause_ms = 0, min(self._pause_ms, now.uptime_ms)
 
     def take(self, reading: LinkReading) -> Answer | None:
         """Something happened on the line."""

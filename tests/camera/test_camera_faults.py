@@ -68,6 +68,17 @@ def test_no_camera_is_told_with_the_mend_and_one_that_is_plugged_in_is_found(sce
         camera.sees()
 
 
+def test_one_that_is_unplugged_while_it_runs_is_opened_anew_and_then_told_as_what_it_is(scene: Scene) -> None:
+    with child(scene) as camera:
+        camera.sees()
+        scene.fault("gone")
+        until(lambda: camera.blind and not camera.alive[-1].opening, what="the reason")
+        assert camera.blind == "no camera is connected: see that the ribbon cable sits straight at both its ends"
+        first = next(alive for alive in camera.alive if alive.blind)
+        assert (first.blind, first.opening) == ("the camera gave no frame for 2 s", True)
+        assert first.frame_ms == camera.alive[-1].frame_ms
+
+
 def test_a_camera_that_never_gives_a_frame_is_blind_and_ends_its_process_for_a_new_one_to_try(scene: Scene) -> None:
     scene.fault("stall")
     with child(scene) as camera:

@@ -65,6 +65,16 @@ def test_one_that_does_not_see_fails_with_the_reason(tmp_path: Path, fault: str,
     assert (result.passed, result.why) == (False, why)
 
 
+def test_where_no_real_camera_can_be_had_it_is_said_how_a_simulated_one_is_tried(tmp_path: Path) -> None:
+    hidden = "import sys; sys.modules['picamera2'] = None; from device.hardware.camera.child import main; main()"
+    (result,) = camera(post_with(tmp_path), KernelClock(), (sys.executable, "-c", hidden))
+    assert not result.passed
+    assert "install python3-picamera2" in result.why
+    assert result.why.endswith(
+        "; this looks at a real camera: a simulated one is tried with guardpost-sim do ... camera black"
+    )
+
+
 def test_one_that_hangs_is_not_waited_for_without_end(tmp_path: Path) -> None:
     result = looked(post_with(tmp_path), "hang", within_s=1.0)
     assert not result.passed

@@ -1,6 +1,9 @@
 """The post's side of the camera over the simulator's board: pictures show what was true when they were taken."""
 
+import os
 import queue
+import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -21,7 +24,6 @@ from simulator.board import Board
 from simulator.clock import SimClock
 from simulator.commands import Commands
 from simulator.errors import CommandError, SimulatorError
-from simulator.scenery import FILE
 from simulator.truth import FAULTS
 
 EVENT = "0f4a3f52-7a5e-4d2f-9a51-6d8f7c1b2a30/7"
@@ -68,6 +70,11 @@ class Post:
         return [(photo, scene.read(photo.jpeg)) for photo in sorted(photos, key=lambda photo: photo.offset_ms)]
 
 
+def so(board: Board) -> truth.Truth:
+    """What its camera's child is told of the scene."""
+    return truth.read(Path(board.copper.camera[-1]))
+
+
 @contextmanager
 def running(folder: Path, patience_s: float = 0.1) -> Iterator[Post]:
     made = config(folder)
@@ -105,7 +112,7 @@ def test_who_holds_a_badge_stands_there_then_and_not_afterwards(tmp_path: Path) 
         post.next(PartSighted)
         tap = threading.Thread(target=post.board.tap, args=(b"\1\2\3\4",))
         tap.start()
-        until(lambda: truth.read(tmp_path / "state" / FILE).at_reader == "gate")
+        until(lambda: so(post.board).at_reader == "gate")
         ((_, during),) = post.pictures(post.clock.now(), 100)
         tap.join()
         ((_, afterwards),) = post.pictures(post.clock.now(), 200)
@@ -116,9 +123,19 @@ def test_so_does_who_presses_a_button(tmp_path: Path) -> None:
     with closing(Board(config(tmp_path))) as board:
         press = threading.Thread(target=board.press, args=("bell",))
         press.start()
-        until(lambda: truth.read(tmp_path / "state" / FILE).at_reader == "bell")
+        until(lambda: so(board).at_reader == "bell")
         press.join()
-        assert truth.read(tmp_path / "state" / FILE).at_reader is None
+        assert so(board).at_reader is None
+
+
+def test_a_camera_that_is_unplugged_is_told_as_unplugged_from_its_last_frame_on(tmp_path: Path) -> None:
+    with running(tmp_path) as post:
+        post.next(PartSighted)
+        post.board.camera("gone")
+        pulled = post.clock.now()
+        blind = post.next(PartBlind)
+        assert blind.why.startswith("no camera is connected: ")
+        assert blind.at.uptime_ms <= pulled.uptime_ms
 
 
 @pytest.mark.parametrize("fault", ["die", "black"])
@@ -152,8 +169,8 @@ def test_another_camera_of_another_size_is_told_and_its_pictures_are_of_its_own_
     with running(tmp_path) as post:
         post.next(PartSighted)
         post.board.camera("small")
-        post.next(PartBlind)
         assert post.next(Refused).why == "the camera gives 320 x 240 pixels, not 640 x 480"
+        post.next(PartBlind)
         post.next(PartSighted)
         ((photo, _),) = post.pictures(post.clock.now(), 0)
         assert photo.size == (320, 240)
@@ -175,22 +192,21 @@ def test_two_posts_in_one_process_have_a_camera_each(tmp_path: Path) -> None:
 
 def test_the_camera_fails_by_command_and_every_word_is_known(tmp_path: Path) -> None:
     made = config(tmp_path, reader=[], door=[{"name": "front", "pin": 17}], tamper=[], button=[])
-    file = tmp_path / "state" / FILE
     with closing(Board(made)) as board, closing(DigitalInputDevice(17, pull_up=True, pin_factory=board.factory)):
         do = Commands(board)
-        assert truth.read(file) == truth.Truth(doors={"front": False}, timezone="Asia/Jakarta")
+        assert so(board) == truth.Truth(doors={"front": False}, timezone="Asia/Jakarta")
         for fault, done in FAULTS.items():
             assert do(f"camera {fault}") == f"camera: {done}"
-            assert truth.read(file).camera == fault
+            assert so(board).camera == fault
         assert do("camera well") == "camera: is well"
-        assert truth.read(file).camera == ""
+        assert so(board).camera == ""
         known = ", ".join(["well", *FAULTS])
         assert do("camera dreams") == f"error: no 'dreams' here; there is: {known}"
         assert do("camera") == "error: wrong number of words after 'camera'; write: camera FAULT|well"
         assert do("open front") == "door front: open"
-        assert truth.read(file).doors == {"front": True}
+        assert so(board).doors == {"front": True}
         assert do("close front") == "door front: closed"
-        assert truth.read(file).doors == {"front": False}
+        assert so(board).doors == {"front": False}
 
 
 def test_a_post_without_a_camera_has_no_scene(tmp_path: Path) -> None:
@@ -203,7 +219,38 @@ def test_a_post_without_a_camera_has_no_scene(tmp_path: Path) -> None:
     assert not (tmp_path / "state").exists()
 
 
-def test_a_scene_that_cannot_be_written_is_told_in_a_line(tmp_path: Path) -> None:
-    (tmp_path / "state").write_text("")
-    with pytest.raises(SimulatorError, match=r"scene\.json: cannot be written \(File exists\); see who owns it"):
+def test_the_scene_is_not_on_the_disk_of_the_post_which_may_be_full_and_goes_with_the_board(tmp_path: Path) -> None:
+    with closing(Board(config(tmp_path))) as board:
+        folder = Path(board.copper.camera[-1]).parent
+        assert folder.is_dir()
+        assert not (tmp_path / "state").exists()
+    assert not folder.exists()
+
+
+def test_what_a_simulator_that_was_killed_left_behind_goes_with_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    of_ended, of_us = (tmp_path / f"guardpost-scene-{pid}-x" for pid in (ended.pid, os.getpid()))
+    for folder in (of_ended, of_us):
+        folder.mkdir()
+    with closing(Board(config(tmp_path))):
+        assert (of_ended.exists(), of_us.exists()) == (False, True)
+
+
+def test_a_scene_that_cannot_be_written_is_told_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = config(tmp_path, reader=[], door=[{"name": "front", "pin": 17}], tamper=[], button=[])
+    with closing(Board(made)) as board, closing(DigitalInputDevice(17, pull_up=True, pin_factory=board.factory)):
+        do, folder = Commands(board), Path(board.copper.camera[-1]).parent
+        shutil.rmtree(folder)
+        for command in ("open front", "camera black"):
+            assert (
+                do(command) == f"error: the camera's scene cannot be written (No such file or directory): {folder}"
+            )
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(
+        SimulatorError, match=r"the camera's scene cannot be written \(No such file .*\): .*nowhere"
+    ):
         Board(config(tmp_path))

@@ -71,6 +71,11 @@ def test_a_slip_in_the_drop_in_would_be_seen(unit: Path) -> None:
     assert "DeviceAllowed" in analyze("verify", with_drop_in(unit, slipped)).stderr
 
 
+def test_what_the_post_has_in_memory_is_written_nowhere() -> None:
+    """Frames of the last seconds, before they are masked and sealed."""
+    assert {"LimitCORE=0", "MemorySwapMax=0"} <= set(UNIT.splitlines())
+
+
 def test_the_unit_tries_again_for_ever() -> None:
     assert {"Restart=always", "StartLimitIntervalSec=0"} <= set(UNIT.splitlines())
 

@@ -9,12 +9,14 @@ import numpy as np
 
 from device.hardware.camera.controls import Control, Limits, paced, understood
 from device.hardware.camera.frame import Frame, Pixels, layout_of, paint, scaled
-from device.hardware.camera.wire import Settings
+from device.hardware.camera.wire import INSTALL, Settings
 
 WAIT_S = 2.0
 """Far longer than the longest exposure that is asked for."""
 SMALL_WIDTH = 320
 MOST_TEXT = 200
+ALIGNED = 8
+"""Pixels to which a size may come out rounded, as 1080 to 1088; it still shows what was asked for."""
 BUFFERS = 4
 """A frame is held for as long as its copy takes; more only cost the Pi's contiguous memory."""
 
@@ -97,6 +99,9 @@ class Camera:
         self.told: list[str] = []
         try:
             self._start(settings)
+        except NoFrames:
+            self.close()
+            raise
         except (RuntimeError, ValueError, TypeError, OSError) as error:
             self.close()
             raise NoFrames(f"the camera does not start: {_root(error)}") from error
@@ -118,6 +123,11 @@ class Camera:
         streams = self._device.camera_configuration()
         self._main, self._lores = layout_of(streams["main"]), layout_of(streams["lores"])
         real = self._main.width, self._main.height
+        if settings.masks and not _same_shape(real, asked):
+            raise NoFrames(
+                "the camera gives {0} x {1} pixels, another shape than {2} x {3}: masks would lie elsewhere, "
+                "so write camera.size = [{0}, {1}], and camera.masks for it".format(*real, *asked)
+            )
         if real != asked:
             self.told.append("the camera gives {} x {} pixels, not {} x {}".format(*real, *asked))
         self._masks = scaled(settings.masks, asked, self._main)
@@ -167,7 +177,7 @@ def _opened(number: int) -> Device:
         from picamera2 import Picamera2
     except ImportError as error:
         raise NoFrames(
-            f"picamera2 cannot be loaded ({error}): install python3-picamera2, "
+            f"picamera2 cannot be loaded ({error}): {INSTALL}, "
             "and let the virtual environment see Debian's packages (--system-site-packages)"
         ) from error
     try:
@@ -183,6 +193,12 @@ def _opened(number: int) -> Device:
             raise NoFrames("the camera is in use: end the other program that has it") from error
         raise NoFrames(f"the camera does not open: {root}") from error
     return device
+
+
+def _same_shape(real: tuple[int, int], asked: tuple[int, int]) -> bool:
+    """Whether one is the other, larger or smaller: another shape is another part of what is before the camera."""
+    (width, height), (of, to) = real, asked
+    return abs(width * to - height * of) <= ALIGNED * max(of, to)
 
 
 def _taken_ms(metadata: Mapping[str, Any]) -> int:

@@ -1,6 +1,7 @@
 """The camera's own process, as its post starts it. It may be killed at any time."""
 
 import contextlib
+import ctypes
 import os
 import queue
 import signal
@@ -8,10 +9,12 @@ import sys
 import threading
 from typing import BinaryIO, NoReturn
 
-from device.hardware.camera.wire import Alive, Fit, Settings, Take, read_down, up
+from device.hardware.camera.wire import INSTALL, Alive, Fit, Settings, Take, read_down, up
 
 STDIN_CLOSED, GAVE_UP, NOT_UNDERSTOOD = 0, 1, 2
 """Exit codes."""
+PR_SET_DUMPABLE = 4
+"""prctl(2)."""
 
 _SEEN = "and let the virtual environment see Debian's packages (--system-site-packages)"
 Inbox = queue.SimpleQueue[Take | Fit]
@@ -45,7 +48,7 @@ def _run(settings: Settings, inbox: Inbox, out: BinaryIO) -> None:
     try:
         from device.hardware.camera.loop import Loop
     except ImportError as error:
-        why = f"{error.name or error} is not installed: install python3-picamera2, which brings it, {_SEEN}"
+        why = f"{error.name or error} is not installed: {INSTALL}, which brings it, {_SEEN}"
         out.write(up(Alive(frame_ms=None, blind=why)))
         out.flush()
         return
@@ -75,4 +78,6 @@ def main() -> NoReturn:
 
 
 if __name__ == "__main__":
+    # Frames that nobody sealed yet are in here: no core dump, and no process of this user looks in.
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
     main()

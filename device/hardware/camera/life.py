@@ -7,6 +7,8 @@ OPENS_MS = 20_000
 """A child that has not shown a frame yet may be silent for so long: a small Pi takes its time for the libraries."""
 NO_FRAME_MS = 15_000
 FIRST_FRAME_MS = 10_000
+OPENING_MS = 3_000
+"""How long the reason of blindness waits for what opening the camera anew has to say: closed, opened, no frame."""
 AHEAD_MS = 1_000
 """A moment so far in the future is none that any clock shows."""
 
@@ -25,6 +27,7 @@ class Life:
         """It has just been started."""
         self._began_ms = self._heard_ms = began_ms
         self._frame_ms: int | None = None
+        self._opening_ms: int | None = None
         self.good_since_ms: int | None = None
         self.blind = ""
 
@@ -37,6 +40,10 @@ class Life:
         if any(ms is not None and not 0 < ms <= now_ms + AHEAD_MS for ms in (word.frame_ms, word.blind_ms)):
             raise Broken("the camera's program talks nonsense: a frame of no moment that has been")
         self._frame_ms, self.blind = word.frame_ms, word.blind
+        if not word.opening:
+            self._opening_ms = None
+        elif self._opening_ms is None:
+            self._opening_ms = now_ms
         good_ms = None if word.blind else word.frame_ms
         if good_ms is None:
             self.good_since_ms = None
@@ -56,7 +63,9 @@ class Life:
             raise Broken(f"the camera gave no frame for {NO_FRAME_MS // 1000} s")
 
     def why_blind(self, now_ms: int) -> str | None:
-        """Empty while it sees; None while that is not known yet."""
+        """Empty while it sees; None while that, or the reason, is not known yet."""
+        if self._opening_ms is not None and now_ms - self._opening_ms <= OPENING_MS:
+            return None
         if self.blind or self._frame_ms is not None:
             return self.blind
         late = now_ms - self._began_ms > FIRST_FRAME_MS

@@ -44,6 +44,7 @@ class Loop:
         self._newest_ms: int | None = None
         self._unsteady_until_ms = 0
         self._none = ""
+        self._opening = False
         self._unseeing = ""
         self._told: set[str] = set()
         self._fruitless = 0
@@ -104,7 +105,7 @@ class Loop:
         except NoFrames as error:
             self._lost(error)
             return
-        self._newest_ms, self._fruitless = frame.taken_ms, 0
+        self._newest_ms, self._fruitless, self._opening = frame.taken_ms, 0, False
         if self._none and now >= self._unsteady_until_ms:
             self._none = ""
         if keep:
@@ -117,6 +118,7 @@ class Loop:
         """The camera is closed, and opened again: the first time at once."""
         self._none = str(error)
         self._fruitless += 1
+        self._opening = self._camera is not None and self._fruitless == 1
         # Said before the closing, which may hang.
         self._alive()
         camera, self._camera = self._camera, None
@@ -126,7 +128,7 @@ class Loop:
             if camera is not None:
                 camera.close()
         except Stuck as stuck:
-            self._none, self._fruitless = str(stuck), MOST_FRUITLESS
+            self._none, self._fruitless, self._opening = str(stuck), MOST_FRUITLESS, False
             self._alive()
         self._look_ms = uptime_ms() + (AGAIN_MS if self._fruitless > 1 else 0)
         self._unsteady_until_ms = self._look_ms + STEADY_MS
@@ -134,7 +136,8 @@ class Loop:
     def _alive(self) -> None:
         self._alive_ms = uptime_ms() + ALIVE_EVERY_MS
         since_ms = None if self._none else self._sight.since_ms
-        self._say(Alive(frame_ms=self._newest_ms, blind=self._none or self._unseeing, blind_ms=since_ms))
+        blind = self._none or self._unseeing
+        self._say(Alive(frame_ms=self._newest_ms, blind=blind, blind_ms=since_ms, opening=self._opening))
 
     def _tell(self, why: str) -> None:
         if why not in self._told:

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 
+from device.events import MOST_PICTURE_BYTES
 from device.hardware.camera.frame import Frame
 from device.hardware.camera.jpeg import Encoded, encoded, exif, with_exif
 from device.hardware.camera.ring import Ring, places
-from device.hardware.camera.wire import MOST_BODY_BYTES, Missed, Settings, Shot, Take
+from device.hardware.camera.wire import Missed, Settings, Shot, Take
 
 LATEST_MS = 5_000
 """How much later than wanted a frame may come."""
+MOST_BYTES = MOST_PICTURE_BYTES - 48
+"""So that headquarters takes it sealed as well, which adds an HPKE key and tag (``record.sealing``)."""
 MOST_WAITING = 64
 """Pictures that wait for a frame to come."""
 
@@ -28,7 +31,7 @@ class Shots:
         self._say = say
         self._ring: Ring[Frame] = Ring(self.places)
         self._waiting: list[Take] = []
-        self._most_bytes = MOST_BODY_BYTES
+        self._most_bytes = MOST_BYTES
         self._made: tuple[Frame, Encoded | None] | None = None
 
     @property
@@ -38,7 +41,7 @@ class Shots:
 
     def fit(self, most_bytes: int) -> None:
         """From now on no JPEG is larger."""
-        self._most_bytes, self._made = min(most_bytes, MOST_BODY_BYTES), None
+        self._most_bytes, self._made = min(most_bytes, MOST_BYTES), None
 
     def ask(self, take: Take, why_none: str) -> None:
         """A picture is asked for. ``why_none``: why there are no frames now, or empty."""

@@ -16,6 +16,8 @@ MOST_HEADER_BYTES = 4096
 MOST_BODY_BYTES = 16 << 20
 """Far more than a JPEG of the largest sensor; more means that the two do not understand each other."""
 ALIVE_EVERY_MS = 500
+INSTALL = "install python3-picamera2"
+"""The mend wherever its libraries are missing."""
 
 Box = tuple[int, int, int, int]
 """Left, top, width and height of a mask, in pixels of the size that was asked for."""
@@ -72,12 +74,14 @@ class Alive(Message):
 
     ``blind``: why nothing can be seen in the frames, or why there are none; empty while all is well.
     ``blind_ms``: the uptime from which on nothing can be seen in them; None where the newest frame tells it.
+    ``opening``: it is just being opened anew, which may give another reason than ``blind``.
     """
 
     is_: Literal["alive"] = Field(default="alive", alias="is")
     frame_ms: int | None
     blind: str
     blind_ms: int | None = None
+    opening: bool = False
     body: Literal[0] = 0
 
 

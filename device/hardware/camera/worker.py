@@ -25,7 +25,7 @@ SLEPT_MS = 2_000
 AGAIN_MS, AGAIN_AT_MOST_MS = 1_000, 30_000
 """Until a child that ended is started again; twice as long after each that was not well for the longest of it."""
 MOST_TOLD = 32
-ENDS_WITHIN_S = 0.4
+ENDS_WITHIN_S = 0.3
 _UNDYING = "the camera's program hangs in the kernel and cannot be ended: switch the post off and on"
 
 log = logging.getLogger(__name__)
@@ -66,6 +66,7 @@ class CameraWorker:
         self._why = ""
         self._blind: bool | None = None
         self._told: set[str] = set()
+        self._logged: set[str] = set()
 
     def start(self) -> None:
         """Start the child; that it cannot be is told as a reading, not raised."""
@@ -109,9 +110,9 @@ class CameraWorker:
             self._asked.late(now)
             self._say_how_it_stands(now)
             self._wait()
-        for process in (self._ending, self._running and self._running[0]):
-            if process is not None:
-                process.end(ENDS_WITHIN_S)
+        # There is one at most: none is started beside one that ends. Both waits go into Worker.END_WITHIN_S.
+        if process := self._running[0] if self._running else self._ending:
+            process.end(ENDS_WITHIN_S)
 
     def _turn(self, now: Instant) -> None:
         if self._ending is not None:
@@ -201,6 +202,12 @@ class CameraWorker:
 
     def _say_how_it_stands(self, now: Instant) -> None:
         why = self._running[1].why_blind(now.uptime_ms) if self._running else self._why
+        if why == "":
+            self._logged.clear()
+        elif why and self._running and why not in self._logged and len(self._logged) < MOST_TOLD:
+            # The event tells the first one only; that of a child that ended is logged where another is promised.
+            self._logged.add(why)
+            log.info("the camera is blind: %s", why)
         if why == "" and self._blind is not False:
             self._blind = False
             self.worker.sighted()

@@ -20,13 +20,14 @@ class Copper:
     """Where the post's wires end: on a Pi, or in the simulator.
 
     ``bus_errors``: what the pin factory's library raises where a transfer fails. ``open_input``: opens an input
-    event device by its path (``hid.open_evdev`` on a Pi). ``camera``: the command of the camera's child process.
+    event device by its path (``hid.open_evdev`` on a Pi). ``camera``: the command of the camera's child process. It
+    looks for no module in its working directory, which is the post's state folder, where the post may write.
     """
 
     factory: "Factory"
     bus_errors: tuple[type[Exception], ...] = (OSError,)
     open_input: Callable[[str], Any] | None = None
-    camera: tuple[str, ...] = (sys.executable, "-m", "device.hardware.camera.child")
+    camera: tuple[str, ...] = (sys.executable, "-P", "-m", "device.hardware.camera.child")
 
 
 @dataclass(frozen=True)

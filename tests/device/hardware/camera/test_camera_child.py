@@ -1,5 +1,6 @@
 """The camera's program where picamera2 is missing, prints, or is busy, and where the post talks nonsense."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from waiting import until
 
 from device.hardware.camera import wire
 from device.hardware.camera.wire import Take
+from device.hardware.readers.driver import Copper
 
 AS_IT_IS = "from device.hardware.camera.child import main; main()"
 TAKE = Take(number=1, why="", at_ms=0, wall_ms=0, clock="synced", offset_ms=0)
@@ -92,3 +94,48 @@ def test_a_number_that_no_camera_has_is_told(tmp_path: Path) -> None:
     with child(Scene(tmp_path / "scene.json"), camera=3) as camera:
         until(lambda: camera.blind, what="blind")
         assert camera.blind == "there is no camera 3, only 1 from 0 on: see camera.number"
+
+
+OTHER_SHAPE = """
+import pathlib, sys
+from simulator import sensor, standin
+sensor.Sensor.largest = lambda self, size: {size}
+sys.modules["picamera2"] = standin.module(pathlib.Path({scene!r}))
+"""
+
+
+def test_a_mask_that_would_lie_elsewhere_shows_nothing_at_all(tmp_path: Path) -> None:
+    scene = Scene(tmp_path / "scene.json")
+    # Of 640 x 480 by a camera that only knows 16 to 9, which sees another part of the room.
+    before = OTHER_SHAPE.format(size=(640, 360), scene=str(scene.file))
+    masked = SETTINGS.model_copy(update={"masks": ((0, 0, 32, 32),)})
+    with CameraChild(program(before), masked) as camera:
+        until(lambda: camera.blind and not camera.alive[-1].opening, what="blind")
+        assert camera.blind == (
+            "the camera gives 640 x 360 pixels, another shape than 640 x 480: masks would lie elsewhere, "
+            "so write camera.size = [640, 360], and camera.masks for it"
+        )
+        assert camera.alive[-1].frame_ms is None
+    with CameraChild(program(before)) as camera:
+        camera.sees()
+        assert camera.told == ["the camera gives 640 x 360 pixels, not 640 x 480"]
+
+
+def test_a_size_that_is_only_rounded_keeps_its_masks(tmp_path: Path) -> None:
+    scene = Scene(tmp_path / "scene.json")
+    before = OTHER_SHAPE.format(size=(640, 488), scene=str(scene.file))
+    with CameraChild(program(before), SETTINGS.model_copy(update={"masks": ((0, 0, 32, 32),)})) as camera:
+        camera.sees()
+
+
+def test_what_lies_in_the_working_directory_is_not_taken_for_a_library(tmp_path: Path) -> None:
+    (tmp_path / "queue.py").write_text("raise SystemExit(9)")
+    child = subprocess.run(Copper.camera, cwd=tmp_path, stdin=subprocess.DEVNULL, timeout=60, check=False)
+    assert child.returncode == 0
+
+
+def test_what_it_has_in_memory_is_nobody_elses_and_never_dumped(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    strace = ("strace", "-f", "-qq", "-e", "trace=prctl", "-o", str(trace))
+    subprocess.run([*strace, *Copper.camera], stdin=subprocess.DEVNULL, timeout=60, check=True)
+    assert "prctl(PR_SET_DUMPABLE, SUID_DUMP_DISABLE" in trace.read_text()

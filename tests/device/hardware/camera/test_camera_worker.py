@@ -4,6 +4,7 @@ Some speak well; others are silent, die, talk nonsense, never listen, are stoppe
 """
 
 import json
+import logging
 import os
 import queue
 import signal
@@ -564,6 +565,86 @@ for message in heard():
     camera.next(PartSighted)
     assert camera.inbox.empty()
     assert len(camera.heard("started")) == 1
+
+
+STALLED = "the camera gave no frame for 2 s"
+
+
+class Words:
+    """A child that says one word of life until the next one is wanted of it. ``good``: its last good frame."""
+
+    def __init__(self, begin: Begin, *words: str) -> None:
+        self.camera = begin(f"""
+good = up_ms()
+note("good", ms=good)
+words = iter([{", ".join(f"dict({word})" for word in words)}])
+word = next(words)
+in_the_background(lambda: alive(**word))
+for message in heard():
+    if message["is"] == "take": word = next(words)
+""")
+
+    def next(self, blind: str) -> None:
+        """On to the next word; until the post has heard that."""
+        self.camera.take()
+        until(lambda: (running := self.camera.worker._running) is not None and running[1].blind == blind)
+
+    @property
+    def good_ms(self) -> int:
+        return int(self.camera.heard("good")[0]["ms"])
+
+
+def test_a_camera_that_stalls_is_blind_for_the_reason_that_its_opening_anew_gives(
+    begin: Begin, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    opening = f"frame_ms=good, blind={STALLED!r}, opening=True"
+    child = Words(begin, "frame_ms=good", opening, "frame_ms=good, blind='no camera is connected'")
+    child.camera.next(PartSighted)
+    child.next(STALLED)
+    child.next("no camera is connected")
+    blind = child.camera.next(PartBlind)
+    assert (blind.why, blind.at.uptime_ms) == ("no camera is connected", child.good_ms)
+    assert caplog.messages == ["the camera is blind: no camera is connected"]
+
+
+def test_an_opening_that_says_nothing_for_long_is_not_waited_for(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(life, "OPENING_MS", 50)
+    child = Words(begin, "frame_ms=good", f"frame_ms=good, blind={STALLED!r}, opening=True")
+    child.camera.next(PartSighted)
+    child.next(STALLED)
+    blind = child.camera.next(PartBlind)
+    assert (blind.why, blind.at.uptime_ms) == (STALLED, child.good_ms)
+
+
+def test_a_camera_that_an_opening_mends_was_blind_all_the_same(begin: Begin) -> None:
+    opening = f"frame_ms=good, blind={STALLED!r}, opening=True"
+    child = Words(begin, "frame_ms=good", opening, f"blind={STALLED!r}", "blind=''")
+    child.camera.next(PartSighted)
+    child.next(STALLED)
+    child.camera.take()
+    blind = child.camera.next(PartBlind)
+    assert (blind.why, blind.at.uptime_ms) == (STALLED, child.good_ms)
+    child.next("")
+    child.camera.next(PartSighted)
+
+
+def test_each_reason_is_logged_once_from_when_it_went_blind_until_it_sees(
+    begin: Begin, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    said = ("black", "covered", "black", "", "black", "covered")
+    child = Words(begin, "blind=''", *(f"blind={why!r}" for why in said))
+    child.camera.next(PartSighted)
+    for why in said:
+        child.next(why)
+    child.camera.next(PartBlind)
+    child.camera.next(PartSighted)
+    child.camera.next(PartBlind)
+    until(lambda: len(caplog.messages) >= 4)
+    assert caplog.messages == [f"the camera is blind: {why}" for why in ("black", "covered", "black", "covered")]
 
 
 def test_the_largest_size_is_told_to_the_child_and_to_the_next_one_as_well(begin: Begin) -> None:

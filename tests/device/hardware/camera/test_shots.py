@@ -7,9 +7,11 @@ import pytest
 from camera_child import SETTINGS
 from PIL import Image
 
+from device.events import MOST_PICTURE_BYTES
 from device.hardware.camera.frame import Frame, Layout
 from device.hardware.camera.shots import LATEST_MS, MOST_WAITING, Shots
 from device.hardware.camera.wire import Missed, Shot, Take
+from device.record.sealing import SEAL_BYTES
 
 LAYOUT = Layout("NV12", 64, 48, 64)
 PLENTY = 1 << 30
@@ -29,7 +31,7 @@ class Post:
     """The other end."""
 
     def __init__(self, most_frame_bytes: int = PLENTY) -> None:
-        settings = SETTINGS.model_copy(update={"rate": 10, "before_ms": 1_000, "size": (64, 48)})
+        settings = SETTINGS.model_copy(update={"rate": 10, "before_ms": 1_000, "size": (64, 48), "quality": 95})
         self.shots = Shots(settings, most_frame_bytes, self._hear)
         self.taken: dict[int, int] = {}
         self.missed: dict[int, str] = {}
@@ -73,6 +75,19 @@ def test_a_frame_that_comes_too_late_is_no_picture_of_the_moment() -> None:
     post.shots.ask(take(1, 10_000), "")
     post.shots.see(frame(10_001 + LATEST_MS), keep=True)
     assert post.missed == {1: "no frame came within 5 s"}
+
+
+def test_no_picture_is_larger_than_headquarters_takes_it_sealed_whatever_the_broker_would_take() -> None:
+    rows, columns = 2_400, 3_200
+    noise = np.random.default_rng(1).integers(0, 255, rows * columns * 3 // 2, np.uint8)
+    layout = Layout("NV12", columns, rows, columns)
+    post = Post()
+    post.shots.see(Frame(10_000, layout, noise, layout.luma(noise)), keep=True)
+    post.shots.ask(take(1, 10_000), "")
+    post.shots.fit(1 << 30)
+    post.shots.ask(take(2, 10_000), "")
+    for jpeg in post.jpegs.values():
+        assert MOST_PICTURE_BYTES // 4 < len(jpeg) <= MOST_PICTURE_BYTES - SEAL_BYTES
 
 
 def test_no_picture_waits_for_ever_and_it_is_told_why() -> None:
