@@ -1,15 +1,13 @@
 """Pictures as they come, a commit each: only what a verified event announced is stored, and only its very bytes."""
 
 import json
-import resource
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import rfc8785
 from far_ends import SOURCE, Desk, Post
+from limits import files_limited_to
 
 from device.events import MOST_PICTURE_BYTES
 from device.record.chain import base64url
@@ -48,17 +46,6 @@ def told(desk: Desk) -> str | None:
     assert row is not None
     told: str | None = row["told"]
     return told
-
-
-@contextmanager
-def files_at_most(size: int) -> Iterator[None]:
-    """Longer ones are refused, as by a disk that is full."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_picture_after_its_event_is_stored_byte_for_byte(known: Desk, post: Post) -> None:
@@ -177,7 +164,7 @@ def test_a_disk_that_takes_none_is_told_once_and_the_event_is_recorded_all_the_s
 ) -> None:
     large = [post.picture(bytes([number]) * 2_000_000) for number in range(2)]
     small = post.picture(JPEG)
-    with files_at_most(1_000_000):
+    with files_limited_to(1_000_000):
         for event, picture in (*large, small):
             known.take(event, picture, post.checkin())
     assert states(known) == ["lacking", "lacking", "stored"]

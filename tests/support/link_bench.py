@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from postkit import ShiftedClock
 from waiting import until
 
 from device.config import Config
 from device.events import Checkin, Draft
-from device.hardware.clock import KernelClock, boot_id
+from device.hardware.clock import boot_id
 from device.link.budget import Budget
 from device.link.hints import Hints
 from device.link.line import Access, Line, MqttVersion, Will
@@ -24,7 +25,6 @@ from device.readings import (
     Connected,
     Delivered,
     Disconnected,
-    Instant,
     Reading,
     Replayed,
     RuleReading,
@@ -36,20 +36,6 @@ from device.turn import Turn
 
 SOURCE = "/guardpost/jember/kpu-gate"
 BASE = SOURCE[1:]
-
-
-@dataclass
-class ShiftedClock(KernelClock):
-    """The kernel's clock, ahead by what the test let pass; always synced."""
-
-    ahead_ms: int = 0
-
-    def __post_init__(self) -> None:
-        super().__init__()
-
-    def now(self) -> Instant:
-        now = super().now()
-        return Instant(now.uptime_ms + self.ahead_ms, now.wall_ms + self.ahead_ms, "synced", 1)
 
 
 @dataclass

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from PIL import Image
+from postkit import ShiftedClock
 from waiting import until
 
 from device.addresses import Broker
@@ -23,7 +24,7 @@ from device.link.budget import Budget
 from device.link.line import Access
 from device.link.topics import Topics
 from device.pictures.worker import PicturesWorker
-from device.readings import Instant, Photo, PictureTaken, Reading
+from device.readings import Photo, PictureTaken, Reading
 from device.record.journal import Sent
 from device.record.opening import open_record
 from device.turn import Turn
@@ -59,20 +60,6 @@ def sha256_of(content: bytes) -> str:
 
 
 @dataclass
-class AheadClock(KernelClock):
-    """The kernel's clock, always synced, ahead by what the test lets pass."""
-
-    ahead_ms: int = 0
-
-    def __post_init__(self) -> None:
-        super().__init__()
-
-    def now(self) -> Instant:
-        now = super().now()
-        return Instant(now.uptime_ms + self.ahead_ms, now.wall_ms + self.ahead_ms, "synced", 1)
-
-
-@dataclass
 class Bench:
     """``told``: what was put into the loop's inbox. ``fits``: how long a JPEG may be, as the camera is told."""
 
@@ -84,7 +71,7 @@ class Bench:
     def __post_init__(self) -> None:
         self.told: list[Reading] = []
         self.fits: list[int] = []
-        self.clock = AheadClock()
+        self.clock = ShiftedClock()
         self._inbox: queue.SimpleQueue[Reading] = queue.SimpleQueue()
         self.record = open_record(self.state_dir, SOURCE, boot_id())
         self.chain = self.record.chain

@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from device.events import Blind, ChainBegan, Checkin, Draft, Verdict
+from device.hardware.clock import KernelClock
 from device.readings import ClockState, Instant
 from device.record.chain import Chain, Head, Sealed
 from device.record.journal import DONE, Sent
@@ -29,6 +31,20 @@ class RunningClock:
 
     def now(self) -> Instant:
         return at(time.monotonic_ns() // 1_000_000)
+
+
+@dataclass
+class ShiftedClock(KernelClock):
+    """The kernel's clock, ahead by what the test let pass; always synced."""
+
+    ahead_ms: int = 0
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def now(self) -> Instant:
+        now = super().now()
+        return Instant(now.uptime_ms + self.ahead_ms, now.wall_ms + self.ahead_ms, "synced", 1)
 
 
 def tapped(verdict: Verdict = "accepted", reader: str = "gate") -> Draft:

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import resource
 import sqlite3
 import tracemalloc
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from itertools import count, islice
 from pathlib import Path
 
 import pytest
+from limits import files_limited_to
 from postkit import BOOT, CHAIN, SOURCE, acknowledged, began, blind, new_key, sealed_all, tapped
 from volatile_disk import unusable, volatile_disk
 
@@ -27,17 +27,6 @@ KEY = new_key()
 def opened(folder: Path) -> Iterator[Journal]:
     with closing(Journal.open(folder / "journal")) as journal:
         yield journal
-
-
-@contextmanager
-def files_limited_to(size: int) -> Iterator[None]:
-    """A disk that is full for every file of this process that would grow beyond ``size`` bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def log_of(folder: Path) -> int:
