@@ -37,7 +37,7 @@ class CameraSection(Section):
     after: Duration = timedelta(seconds=1)
     rate: Annotated[int, Field(ge=1, le=15, strict=True)] = 4
     quality: Annotated[int, Field(ge=10, le=100, strict=True)] = 85
-    most_a_minute: Annotated[int, Field(ge=5, le=600, strict=True)] = 30
+    most_a_minute: Annotated[int, Field(ge=9, le=600, strict=True)] = 30
     masks: tuple[tuple[Edge, Edge, Length, Length], ...] = ()
     controls: dict[str, Control] = {}  # noqa: RUF012 - pydantic copies it
     seal_to: SealKey | None = None

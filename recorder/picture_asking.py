@@ -85,15 +85,19 @@ class Asking:
         return orders
 
     def _due(self, now_ms: int, now: float) -> list[Row]:
-        """The longest waiting one of each post that is online; with ``min`` SQLite takes the row that has it."""
+        """Of each post that is online the longest waiting one that does not come by itself."""
         grace = f"?1 * max(1, bytes / {GRACE_BYTES})"
         sql = (
-            f"SELECT source, sha256, chain, seq, bytes, {grace} AS grace_ms, min(since_ms) FROM picture "
-            f"WHERE since_ms NOT NULL AND since_ms + min({grace} << min(asked, 16), ?2) <= ?3 GROUP BY source"
+            f"SELECT source, sha256, chain, seq, bytes, {grace} AS grace_ms FROM picture "
+            f"WHERE since_ms NOT NULL AND since_ms + min({grace} << min(asked, 16), ?2) <= ?3 ORDER BY since_ms"
         )
         with self._store.snapshot():
-            rows = list(self._store.rows(sql, self._grace_ms, LONGEST_PAUSE_S * 1000, now_ms))
-            return [row for row in rows if not self._is_coming(row, now) and self._can_be_asked(row, now_ms)]
+            rows = self._store.rows(sql, self._grace_ms, LONGEST_PAUSE_S * 1000, now_ms)
+            first: dict[str, Row] = {}
+            for row in rows:
+                if row["source"] not in first and not self._is_coming(row, now):
+                    first[row["source"]] = row
+            return [row for row in first.values() if self._can_be_asked(row, now_ms)]
 
     def _is_coming(self, row: Row, now: float) -> bool:
         """Whether the post has sent, not long ago, what it has to send before this one."""

@@ -20,6 +20,7 @@ LONGEST_PAUSE_MS = 900_000
 """A picture that is refused costs a metered line its whole length each time."""
 KEEPALIVE_S = 3_600
 """paho hears nothing, and some brokers hear no whole packet, while one picture takes minutes."""
+NO_SUBSCRIBERS = 0x10
 SLOWEST = 500
 """Bytes a second: where a line is slower, it looks as if the broker did not answer."""
 _LENGTH_GROWS = 3
@@ -66,6 +67,7 @@ class PictureLine:
         self._through: tuple[Broker, str] | None = None
         self._failures = 0
         self._pause_ms = 0
+        self._unheard = False
         self._said = ""
 
     @property
@@ -93,9 +95,10 @@ class PictureLine:
         self._call.since_ms = now.uptime_ms
         self._call.answer_ms = now.uptime_ms + DEAD_AFTER_MS + len(content) * 1_000 // SLOWEST
 
-    def hurry(self, now: Instant) -> None:
-        """Let no pause hold up what comes next."""
-        self._failures, self._pause_ms = 0, min(self._pause_ms, now.uptime_ms)
+    def somebody_listens(self, now: Instant) -> None:
+        """A pause that was made since nobody did is over."""
+        if self._unheard:
+            self._failures, self._pause_ms = 0, now.uptime_ms
 
     def take(self, reading: LinkReading) -> Answer | None:
         """Something happened on the line."""
@@ -108,6 +111,7 @@ class PictureLine:
                 self._say(logging.INFO, f"pictures: connected to {call.broker} (MQTT {call.version})")
             case Delivered() if reading.mid == call.mid:
                 call.mid, call.since_ms = None, reading.at.uptime_ms
+                self._unheard = reading.reason == NO_SUBSCRIBERS
                 if reading.reason == REASON_SUCCESS:
                     self._failures = 0
                 else:
@@ -169,7 +173,7 @@ class PictureLine:
 
     def _lost(self, at: Instant, why: str) -> Answer | None:
         on_its_way = self.busy
-        self._call = None
+        self._call, self._unheard = None, False
         self._failed(at, why)
         return Answer(None) if on_its_way else None
 

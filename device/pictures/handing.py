@@ -86,7 +86,7 @@ class Handing:
             self._answer(order, {"ok": False, "error": f"{ORDERS_WAITING} pictures wait to be sent again"}, now)
         else:
             self._orders.append(_Order(order, sha256))
-            self._line.hurry(now)  # whoever asks listens
+            self._line.somebody_listens(now)
 
     def hear(self, reading: LinkReading, now: Instant) -> None:
         """Something happened on the line."""
@@ -216,11 +216,20 @@ class Handing:
         if content is None or (made := self._shrink(content, most)) is None:
             return "it cannot be made smaller"
         smaller, width, height = made
+        # What it replaces is the first that makes room for it.
+        waited = kept.name in self._store.waiting
+        self._store.has_sent(kept, now)
+        try:
+            sha256 = self._store.store(smaller, now, urgent=False)
+        except GuardpostError:
+            if waited:
+                self._store.waits_again(kept)
+            raise
         taken_ms = wall_ms_of(told["taken"])
         return PictureTaken(
             now,
             told["why"],
-            self._store.store(smaller, now),
+            sha256,
             len(smaller),
             None,
             (width, height),

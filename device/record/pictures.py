@@ -63,7 +63,7 @@ class PictureStore:
 
     # A picture's way
 
-    def store(self, content: bytes, now: Instant, *, urgent: bool = True) -> str:
+    def store(self, content: bytes, now: Instant, *, urgent: bool) -> str:
         """Store a picture durably; its sha256. Raises NotRecorded, StoreFull.
 
         ``urgent``: where there is no room, those that have waited longest go for it.
@@ -95,6 +95,14 @@ class PictureStore:
         # By an unsure clock it would be old as soon as somebody sets that.
         self._date(kept, 0 if now.clock == "unsynced" else now.wall_ms)
         self.sent[kept.name] = kept
+
+    def waits_again(self, kept: Kept) -> None:
+        """It was not handed over after all; told as gone where it has made room meanwhile."""
+        if self.sent.pop(kept.name, None) is None:
+            self._gone(kept.sha256, "removed for a smaller one, which the disk did not take")
+        else:
+            self._move(kept, WAITING)
+            self.waiting[kept.name] = kept
 
     def later(self, kept: Kept) -> None:
         """Let the others that wait pass."""
@@ -160,9 +168,9 @@ class PictureStore:
         for kept, folder in list(self._moves.values()):
             self._move(kept, folder)
         if now.clock != "unsynced":
-            for kept in self.sent.values():
-                if kept.at_ms == 0:
-                    self._date(kept, now.wall_ms)
+            for kept in [kept for kept in self.sent.values() if kept.at_ms == 0]:
+                self._date(kept, now.wall_ms)
+                self.sent[kept.name] = self.sent.pop(kept.name)  # the newest now
         with suppress(NotRecorded):
             while (oldest := _oldest(self.sent)) is not None and self._is_old(oldest, now):
                 self._remove(oldest)
@@ -192,7 +200,9 @@ class PictureStore:
             self._remove(oldest)
             self._gone(oldest.sha256, "removed: the store is full (camera.most_bytes), and no broker had taken it")
         if self._over(length):
-            raise NotRecorded(f"{self._folder}: full of pictures whose events wait to be recorded")
+            raise NotRecorded(
+                f"{self._folder}: full of pictures that are on their way, or whose events wait to be recorded"
+            )
         if self._tight(length):
             raise NotRecorded(self._kept_for_events())
 

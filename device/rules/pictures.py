@@ -3,6 +3,8 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from pydantic import Field
+
 from device.config_camera import CameraEvent
 from device.effects import RefusePicture, SendPicture, TakePicture
 from device.events import Draft, OrderTaken, Picture, PictureLost, Unusable, decimal_seconds, is_alarm, rfc3339
@@ -12,6 +14,9 @@ from device.rules.rule import Cause, Due, Numbered, State, Step
 TOLD_EVERY_MS = 60_000
 KEPT_FOR_ALARMS = 3
 """One part in so many of the pictures of a minute is for alarms, duress and missed watches alone."""
+
+REASONS, OTHERS = 7, "others"
+"""So many reasons why pictures were not taken are told apart."""
 
 CAMERA = "camera"
 _MINUTE_MS = 60_000
@@ -35,16 +40,15 @@ _ORDINARY = frozenset({"checkin", "order"})
 class PicturesState(State):
     """``spent``: pictures of the last minute, thousandths; at ``spent_ms`` (uptime), it shrinks from there.
 
-    ``awaited``: pictures that were asked for and not answered yet. ``missing``: those that were not taken, since
-    ``missing_ms`` (uptime); ``why`` the newest of them was not.
+    ``awaited``: pictures that were asked for and not answered yet. ``missing``: how many were not taken, by the
+    reason, since ``missing_ms`` (uptime).
     """
 
     spent: int = 0
     spent_ms: int = 0
     awaited: int = 0
-    missing: int = 0
+    missing: dict[str, int] = Field(default_factory=dict)
     missing_ms: int | None = None
-    why: str = ""
 
 
 class PicturesRule:
@@ -113,7 +117,9 @@ def _answered(state: PicturesState) -> PicturesState:
 
 def _missed(state: PicturesState, count: int, why: str, now: Instant) -> PicturesState:
     since_ms = now.uptime_ms if state.missing_ms is None else state.missing_ms
-    return state.model_copy(update={"missing": state.missing + count, "missing_ms": since_ms, "why": why})
+    reason = why if why in state.missing or len(state.missing) < REASONS else OTHERS
+    missing = {**state.missing, reason: state.missing.get(reason, 0) + count}
+    return state.model_copy(update={"missing": missing, "missing_ms": since_ms})
 
 
 def _started(state: PicturesState, now: Instant) -> PicturesState:
@@ -126,9 +132,12 @@ def _told(state: PicturesState) -> Step[PicturesState]:
     """How many are missing, if any are."""
     if not state.missing:
         return Step(state)
-    number = "1 picture was" if state.missing == 1 else f"{state.missing} pictures were"
-    draft = Draft(subject="post", data=Unusable(what=CAMERA, why=f"{number} not taken: {state.why}"))
-    return Step(state.model_copy(update={"missing": 0, "missing_ms": None, "why": ""}), (draft,))
+    count = sum(state.missing.values())
+    number = "1 picture was" if count == 1 else f"{count} pictures were"
+    each = [f"{why} ({times})" for why, times in state.missing.items()]
+    why = f"{number} not taken: {'; '.join(each if len(each) > 1 else state.missing)}"
+    draft = Draft(subject="post", data=Unusable(what=CAMERA, why=why))
+    return Step(state.model_copy(update={"missing": {}, "missing_ms": None}), (draft,))
 
 
 def _trigger(draft: Draft) -> CameraEvent | None:

@@ -6,11 +6,12 @@
 import sys
 from pathlib import Path
 
-from device.hardware.camera.child import main
+from device.hardware.camera.child import keep_to_itself, main
 from pi.shim import install
 from simulator.sensor import look
 
 if __name__ == "__main__":
     SCENE = Path(sys.argv[1])
     install(lambda: look(SCENE).camera)
+    keep_to_itself()
     sys.exit(main())

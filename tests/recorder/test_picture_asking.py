@@ -85,6 +85,16 @@ def test_one_that_was_passed_over_is_asked_for_though_later_ones_come(night: Nig
     assert next(night.first_asked(0, 300)) == (GRACE_S, sha(second))
 
 
+def test_one_that_was_swallowed_twice_is_asked_for_again_though_a_backlog_comes(night: Night) -> None:
+    """Those of the backlog have waited longer, and are not what is asked for."""
+    swallowed, *backlog = night.pictures(*[SMALL] * 12)
+    asked = []
+    for minute, picture in enumerate(backlog):
+        asked += [(at_s, sha256) for at_s, sha256 in night.first_asked(60 * minute, 60 * minute + 60)]
+        night.comes(60 * minute + 60, picture)
+    assert asked == [(GRACE_S, sha(swallowed)), (3 * GRACE_S, sha(swallowed))]
+
+
 def test_what_comes_because_it_was_asked_for_holds_up_no_other(night: Night) -> None:
     """A thousand that a broker swallowed are asked for in an hour or two, and not in days."""
     pictures = night.pictures(SMALL, SMALL, SMALL)

@@ -9,7 +9,7 @@ import sys
 import threading
 from typing import BinaryIO, NoReturn
 
-from device.hardware.camera.wire import INSTALL, Alive, Fit, Settings, Take, read_down, up
+from device.hardware.camera.wire import INSTALL, Alive, Fit, Inbox, Settings, Take, read_down, up
 
 STDIN_CLOSED, GAVE_UP, NOT_UNDERSTOOD = 0, 1, 2
 """Exit codes."""
@@ -17,7 +17,6 @@ PR_SET_DUMPABLE = 4
 """prctl(2)."""
 
 _SEEN = "and let the virtual environment see Debian's packages (--system-site-packages)"
-Inbox = queue.SimpleQueue[Take | Fit]
 
 
 def _listen(lines: BinaryIO, inbox: Inbox) -> None:
@@ -48,7 +47,10 @@ def _run(settings: Settings, inbox: Inbox, out: BinaryIO) -> None:
     try:
         from device.hardware.camera.loop import Loop
     except ImportError as error:
-        why = f"{error.name or error} is not installed: {INSTALL}, which brings it, {_SEEN}"
+        said = " ".join(str(error).split())[:200]
+        missing = isinstance(error, ModuleNotFoundError)
+        why = f"{error.name} is not installed" if missing else f"its libraries cannot be loaded ({said})"
+        why = f"{why}: {INSTALL}, which brings them, {_SEEN}"
         out.write(up(Alive(frame_ms=None, blind=why)))
         out.flush()
         return
@@ -77,7 +79,11 @@ def main() -> NoReturn:
     os._exit(GAVE_UP)
 
 
-if __name__ == "__main__":
-    # Frames that nobody sealed yet are in here: no core dump, and no process of this user looks in.
+def keep_to_itself() -> None:
+    """Frames that nobody sealed yet are in here: no core dump, and no process of this user looks in."""
     ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+if __name__ == "__main__":
+    keep_to_itself()
     main()

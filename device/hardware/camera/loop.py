@@ -14,7 +14,7 @@ from typing import BinaryIO
 from device.hardware.camera.camera import Camera, NoFrames, Stuck
 from device.hardware.camera.shots import Shots
 from device.hardware.camera.sight import Sight
-from device.hardware.camera.wire import ALIVE_EVERY_MS, Alive, Fit, Missed, Settings, Shot, Take, Told, up
+from device.hardware.camera.wire import ALIVE_EVERY_MS, Alive, Fit, Inbox, Missed, Settings, Shot, Take, Told, up
 
 AGAIN_MS = 2_000
 """From a camera that failed twice to its next opening."""
@@ -26,8 +26,6 @@ STANDS_MS = 5_000
 """How old the newest frame may become while others come that are no newer."""
 HEAR_MS = 200
 """A crowd of wishes keeps the next frame waiting no longer than that."""
-
-Inbox = queue.SimpleQueue[Take | Fit]
 
 
 class Loop:

@@ -4,6 +4,7 @@ Down: ``Settings`` first, then ``Take`` and ``Fit``, a line of JSON each, with `
 Up: a header of JSON behind its length in 4 bytes (big-endian), then ``body`` bytes.
 """
 
+import queue
 import struct
 from typing import Annotated, Literal
 
@@ -115,6 +116,9 @@ class Missed(Message):
 
 Down = Annotated[Settings | Take | Fit, Field(discriminator="is_")]
 Up = Annotated[Alive | Told | Shot | Missed, Field(discriminator="is_")]
+
+Inbox = queue.SimpleQueue[Take | Fit]
+"""Of what the post asks its child."""
 
 _DOWN: TypeAdapter[Settings | Take | Fit] = TypeAdapter(Down)
 _UP: TypeAdapter[Alive | Told | Shot | Missed] = TypeAdapter(Up)

@@ -161,6 +161,44 @@ def test_an_order_ends_the_pause_after_nobody_had_subscribed(tmp_path: Path) -> 
             assert arrived(far)[0].payload == photo().jpeg
 
 
+def test_orders_end_no_pause_after_a_broker_had_refused(tmp_path: Path) -> None:
+    """A refused picture costs a metered line its whole length each time, whoever asks for it."""
+    rules = tmp_path / "acl"
+    rules.write_text("topic write guardpost/nothing\ntopic read #\n")
+    lines = ("allow_anonymous true", f"acl_file {rules}")
+    with mosquitto(tmp_path / "broker", lines=lines) as broker, bench(tmp_path / "state", rate=FAST) as post:
+        pictures = post.taken(*(photo(number) for number in range(5)))
+        post.online(broker.port)
+        for times in range(1, 6):
+            refused(broker, times)
+            pause_over(post)
+        refused(broker, 6)
+        for sha256 in pictures:
+            post.worker.again(ORDER, sha256)
+        post.worker.again(OTHER_ORDER, "f" * 64)  # which is answered once the others have been heard
+        post.until_heard(Replayed)
+        until(lambda: post.heard(Replayed)[-1].id == OTHER_ORDER)
+        refused(broker, 6)
+
+
+def test_a_full_store_that_meets_a_broker_of_small_packets_replaces_and_loses_nothing(tmp_path: Path) -> None:
+    lines = ("allow_anonymous true", "max_packet_size 60000")
+    large = replace(photo(), jpeg=noise() + bytes((4 << 20) - len(noise()) - 110_000))
+    with (
+        mosquitto(tmp_path / "broker", lines=lines) as broker,
+        bench(tmp_path / "state", rate=FAST, camera={"most_bytes": "4MiB"}) as post,
+        listening(broker.port) as far,
+    ):
+        replaced, *others = post.taken(large, photo(1, 50_000), photo(2, 50_000))
+        post.online(broker.port)
+        smaller = post.until_heard(PictureTaken, 4)
+        post.announce(smaller)
+        post.online(broker.port)
+        assert smaller.replaces == replaced
+        assert {heard.topic.rpartition("/")[2] for heard in arrived(far, 3)} == {*others, smaller.sha256}
+        assert post.heard(PictureGone) == []
+
+
 def test_a_broker_that_refuses_pictures_keeps_neither_events_nor_the_next_picture_waiting_in_a_loop(
     tmp_path: Path,
 ) -> None:

@@ -32,7 +32,7 @@ class Opened:
         """Stored and announced."""
         found = []
         for number, content in enumerate(contents, start=1):
-            sha256 = self.store.store(content, at(number))
+            sha256 = self.store.store(content, at(number), urgent=True)
             self.store.announced(sha256, f"{CHAIN}/{number}", number)
             found.append(sha256)
         return found
@@ -63,7 +63,7 @@ def opened(
 
 def test_a_picture_goes_from_new_to_waiting_to_sent_and_keeps_its_bytes_for_its_owner_alone(tmp_path: Path) -> None:
     post = opened(tmp_path)
-    sha256 = post.store.store(b"picture", at(1))
+    sha256 = post.store.store(b"picture", at(1), urgent=True)
     name = f"{sha256}.{CHAIN}.7"
     assert sha256 == sha256_of(b"picture")
     assert post.names("new") == {sha256}
@@ -91,7 +91,7 @@ def test_the_next_start_finds_all_of_it_oldest_first(tmp_path: Path) -> None:
 
 def test_what_was_stored_as_the_power_went_waits_if_its_event_was_recorded_and_else_goes(tmp_path: Path) -> None:
     before = opened(tmp_path)
-    told, untold = (before.store.store(content, at(1)) for content in (b"told", b"untold"))
+    told, untold = (before.store.store(content, at(1), urgent=True) for content in (b"told", b"untold"))
     (before.folder / "new" / f"{'ab' * 32}.new").write_bytes(b"half")
     (before.folder / "new" / "probe").write_bytes(b"")
     after = opened(tmp_path, {told: f"{CHAIN}/9"})
@@ -103,7 +103,7 @@ def test_what_was_stored_as_the_power_went_waits_if_its_event_was_recorded_and_e
 
 def test_while_the_journal_cannot_be_asked_what_is_new_stays(tmp_path: Path) -> None:
     before = opened(tmp_path)
-    told = before.store.store(b"told", at(1))
+    told = before.store.store(b"told", at(1), urgent=True)
     Opened(before.folder, None, MANY_BYTES, 30)
     after = opened(tmp_path, {told: f"{CHAIN}/9"})
     assert after.read(told) == b"told"
@@ -174,6 +174,20 @@ def test_what_was_sent_by_an_unsure_clock_is_not_old_once_somebody_sets_it(tmp_p
     assert held.gone == []
 
 
+def test_one_that_was_dated_late_keeps_no_older_one_beyond_its_days(tmp_path: Path) -> None:
+    held = opened(tmp_path, keep_days=30)
+    old, undated = held.taken(b"old", b"undated")
+    for sha256, now in ((old, at(1_000)), (undated, at(1_000, clock="unsynced"))):
+        kept = held.store.of(sha256)
+        assert kept is not None
+        held.store.has_sent(kept, now)
+    held = opened(tmp_path, keep_days=30)
+    held.store.upkeep(at(1_000 + 10 * DAY_MS))
+    held.store.upkeep(at(2_000 + 30 * DAY_MS))
+    assert held.store.of(old) is None
+    assert held.store.of(undated) is not None
+
+
 def test_a_full_store_gives_up_what_was_sent_and_then_what_has_waited_longest_and_says_so(tmp_path: Path) -> None:
     post = opened(tmp_path, most_bytes=1_000)
     first, second = post.sent(b"1" * 300, b"2" * 300)
@@ -185,7 +199,7 @@ def test_a_full_store_gives_up_what_was_sent_and_then_what_has_waited_longest_an
     assert "camera.most_bytes" in post.gone[0][1]
     assert post.read(fourth) is not None and post.read(fifth) is not None
     with pytest.raises(NotRecorded, match="1001 bytes is larger than"):
-        post.store.store(b"6" * 1_001, at(1))
+        post.store.store(b"6" * 1_001, at(1), urgent=True)
     assert post.read(fifth) is not None
 
 
@@ -223,23 +237,23 @@ def test_pictures_leave_a_disk_the_room_that_events_need(disk: VolatileDisk) -> 
     [waits] = post.taken(b"w" * 200_000)
     disk.fill(ROOM_AT_LEAST + LEFT_TO_JOURNAL_BYTES)
     with pytest.raises(NotRecorded, match="kept for events; make room"):
-        post.store.store(b"n" * 300_000, at(1))
+        post.store.store(b"n" * 300_000, at(1), urgent=True)
     assert post.store.of(sent) is None, "what was sent goes first"
     assert post.read(waits) is not None and post.names("new") == set()
     assert "kept for events" in str(post.store.refuses())
     disk.well()
     assert post.store.refuses() is None
-    post.store.store(b"n" * 300_000, at(1))
+    post.store.store(b"n" * 300_000, at(1), urgent=True)
     assert post.gone == []
 
 
 @on_a_volatile_disk
 def test_a_disk_that_takes_nothing_refuses_in_words_and_moves_are_made_up_for(disk: VolatileDisk) -> None:
     post = opened(disk.mount)
-    sha256 = post.store.store(b"picture", at(1))
+    sha256 = post.store.store(b"picture", at(1), urgent=True)
     disk.read_only()
     with pytest.raises(NotRecorded, match="Read-only file system"):
-        post.store.store(b"another", at(1))
+        post.store.store(b"another", at(1), urgent=True)
     post.store.announced(sha256, f"{CHAIN}/1", 1)
     assert post.read(sha256) == b"picture"
     assert "Read-only" in str(post.store.refuses())
@@ -248,7 +262,7 @@ def test_a_disk_that_takes_nothing_refuses_in_words_and_moves_are_made_up_for(di
     assert post.names("waiting") == {f"{sha256}.{CHAIN}.1"}
     disk.fail("fsync")
     with pytest.raises(NotRecorded, match="Input/output error"):
-        post.store.store(b"another", at(1))
+        post.store.store(b"another", at(1), urgent=True)
     disk.well()
     assert post.store.refuses() is None and post.names("new") == set()
 
@@ -263,7 +277,7 @@ clock = KernelClock()
 store = PictureStore(Path(sys.argv[1]), 1 << 30, 30, lambda sha256, why: None)
 store.open({})
 for number in range(1000):
-    print(store.store(str(number).encode() * 20_000, clock.now()), flush=True)
+    print(store.store(str(number).encode() * 20_000, clock.now(), urgent=True), flush=True)
 """
 
 

@@ -115,6 +115,20 @@ def test_one_that_failed_is_told_within_a_minute_with_why_and_many_as_one() -> N
     assert lens.rule.due(lens.state) is None
 
 
+def test_each_reason_is_told_with_how_many_it_was() -> None:
+    lens = Lens(most_a_minute=9)
+    taken = lens.flood(tapped(), 30, 100_000)
+    lens.hears(PictureFailed(at(100_500), EVENT, "no frame came within 5 s"), 100_500)
+    assert lens.told(100_500 + TOLD_EVERY_MS) == [
+        f"{31 - taken} pictures were not taken: more were asked for than camera.most_a_minute allows, 9 "
+        f"({30 - taken}); no frame came within 5 s (1)"
+    ]
+    for number in range(20):
+        lens.hears(PictureFailed(at(200_000), EVENT, f"trouble {number}"), 200_000)
+    (why,) = lens.told(200_000 + TOLD_EVERY_MS)
+    assert why.startswith("20 pictures were not taken: trouble 0 (1); ") and why.endswith("; others (13)")
+
+
 def test_what_the_program_ended_over_is_told_at_the_next_start() -> None:
     lens = Lens()
     lens.sees(FORCED)
@@ -186,8 +200,10 @@ def test_uptimes_of_an_earlier_boot_mean_nothing() -> None:
     assert lens.flood(tapped(), 100, 61_000) == 4
 
 
-def test_the_fewest_that_can_be_configured_are_enough_for_a_door() -> None:
+def test_the_fewest_that_can_be_configured_are_enough_for_a_forced_door_however_many_tap() -> None:
     schema = CameraSection.model_json_schema()
-    lens = Lens(most_a_minute=schema["properties"]["most_a_minute"]["minimum"])
-    assert lens.sees(moved("opened")) == (-3_000, 0, 1_000)
-    assert lens.sees(FORCED) == ()
+    for seconds in range(60, 120):
+        lens = Lens(most_a_minute=schema["properties"]["most_a_minute"]["minimum"])
+        for second in range(seconds):
+            lens.sees(tapped(), 100_000 + 1_000 * second)
+        assert lens.sees(FORCED, 100_000 + 1_000 * seconds) == (-3_000, 0, 1_000)
