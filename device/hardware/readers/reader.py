@@ -114,12 +114,9 @@ class ReaderWorker:
         self.worker.start(self._run)
 
     def stop(self) -> None:
-        """End the thread, then close the reader. Waits for at most one poll."""
+        """End the thread, which closes the reader. Waits for at most one poll."""
         self._stopping.set()
-        if not self.worker.ended():
-            return
-        with suppress(ReaderSilent, *self._bus_errors):  # that a blind reader is blind was said before
-            self._reader.close()
+        self.worker.ended()
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -132,6 +129,9 @@ class ReaderWorker:
             except self._bus_errors as error:
                 self._put_blind(f"its bus failed ({error}): check wiring, and that the bus is enabled")
             self._stopping.wait(self._retry_s)
+        # Here and not where the thread is waited for: a bus that blocks now must not hold up the end.
+        with suppress(ReaderSilent, *self._bus_errors):  # that a blind reader is blind was said before
+            self._reader.close()
 
     def _ask_until_stopped(self) -> None:
         # A fresh memory after every start: better a tap told twice than one that nobody hears of.

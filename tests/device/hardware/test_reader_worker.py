@@ -185,7 +185,7 @@ def test_a_reader_that_cannot_be_closed_in_order_does_not_hinder_the_end() -> No
 def test_a_worker_that_never_ran_can_be_stopped() -> None:
     reader = Script([])
     ReaderWorker("gate", reader, Ticking(), queue.SimpleQueue()).stop()
-    assert reader.closed == 1
+    assert (reader.started, reader.closed) == (0, 0), "what opened no bus has none to close"
 
 
 def test_an_unexpected_error_ends_the_thread_for_all_to_see(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,6 +261,28 @@ def test_a_reader_that_hangs_in_its_bus_is_not_closed_at_the_end(monkeypatch: py
     with blocked(reader) as (worker, _):
         worker.stop()
         assert reader.closed == 0
+
+
+def test_a_bus_that_blocks_only_when_it_is_closed_holds_up_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("device.hardware.worker.END_WITHIN_S", 0.01)
+    closes, goes_on = threading.Event(), threading.Event()
+
+    class Stubborn(Script):
+        def close(self) -> None:
+            closes.set()
+            goes_on.wait(WITHIN_S)
+            super().close()
+
+    reader = Stubborn([])
+    worker = ReaderWorker("gate", reader, Ticking(), queue.SimpleQueue())
+    worker.start()
+    try:
+        worker.stop()
+        assert closes.wait(WITHIN_S)
+        assert reader.closed == 0
+    finally:
+        goes_on.set()
+    until(lambda: reader.closed == 1)
 
 
 def test_polls_are_quick_for_half_a_second_after_a_card() -> None:
