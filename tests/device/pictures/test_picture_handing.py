@@ -306,8 +306,8 @@ def test_what_is_on_its_way_for_an_order_is_not_what_makes_room(tmp_path: Path) 
         post.worker.again(ORDER, asked)
         post.worker.again(OTHER_ORDER, other)
         until(lambda: post.budget.today(post.clock.now())["picture"] > 3 * large, what="a third one on its way")
-        for number in range(19):
-            post.store(photo(100 + number, large))
+        for number in range(3):
+            post.store(photo(100 + number, 1_300_000))
         post.until_heard(Replayed, 2)
         answers = {replied.id: replied.reply["ok"] for replied in post.heard(Replayed)}
         assert answers == {ORDER: True, OTHER_ORDER: False}
