@@ -13,6 +13,7 @@ from device.record.chain import parse_json
 from recorder.broker import Broker
 from recorder.dialling import Protocol
 from recorder.errors import OrderFailed, UsageError
+from recorder.hints import one_line
 from recorder.line import UNSUPPORTED_PROTOCOL, Arrived, Connected, Ended, Link, Notice, Subscribed
 
 DIALS = 4
@@ -52,6 +53,14 @@ class Desk:
         order = {"id": number, "expires": expires, **members}
         self._link.publish(f"{self._base}/order/{name}", json.dumps(order).encode())
         return number
+
+    def ask(self, name: str, members: Mapping[str, Any], within_s: float) -> dict[str, Any]:
+        """Send an order and wait so long for its reply. Raises OrderFailed."""
+        until = time.monotonic() + within_s
+        number = self.send(name, members, within_s)
+        while (reply := reply_to(number, self.arrived(until))) is None:
+            pass
+        return reply
 
     def arrived(self, until: float) -> Message:
         """The next message, by ``until`` (monotonic). Raises OrderFailed."""
@@ -96,6 +105,12 @@ class Desk:
         if isinstance(heard, Ended) and heard.link is self._link:
             raise OrderFailed(f"no connection to {self._broker}: {heard.why}")
         return heard
+
+
+def obeyed(source: str, reply: Mapping[str, Any]) -> None:
+    """Raises OrderFailed, with the post's own words, where it was not."""
+    if reply.get("ok") is not True:
+        raise OrderFailed(f"{source} refuses: {one_line(str(reply.get('error')))}")
 
 
 def reply_to(number: str, heard: Message) -> dict[str, Any] | None:

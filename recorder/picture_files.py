@@ -19,7 +19,7 @@ class PictureFiles:
         self._left_free_bytes = left_free_bytes
 
     def path(self, source: str, sha256: str) -> Path:
-        """Where a picture of ``source`` (``/root/site/post``) lies."""
+        """Where a picture of a post, ``source``, lies."""
         return self.folder / source[1:] / sha256
 
     def put(self, source: str, sha256: str, content: bytes) -> None:

@@ -2,14 +2,13 @@
 
 import argparse
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
 from recorder.broker import Broker
 from recorder.errors import OrderFailed, UsageError
 from recorder.hints import one_line
-from recorder.ordering import Desk, reply_to
+from recorder.ordering import Desk
 
 
 def replay(args: argparse.Namespace, broker: Broker) -> int:
@@ -28,7 +27,7 @@ def _pages(desk: Desk, args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """A post pages by itself; ``next`` must lead on, or it would keep us for ever."""
     first: int = args.first
     while True:
-        reply = _page(desk, {"chain": args.chain, "from": first, "to": args.last}, args.within)
+        reply = desk.ask("replay", {"chain": args.chain, "from": first, "to": args.last}, args.within)
         yield reply
         following = reply.get("next")
         if reply.get("ok") is not True or following is None:
@@ -38,11 +37,3 @@ def _pages(desk: Desk, args: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 f"{args.source} names {one_line(str(following), 40)} as next after {first}; ask in parts"
             )
         first = following
-
-
-def _page(desk: Desk, members: dict[str, Any], within_s: float) -> dict[str, Any]:
-    until = time.monotonic() + within_s
-    number = desk.send("replay", members, within_s)
-    while (reply := reply_to(number, desk.arrived(until))) is None:
-        pass
-    return reply

@@ -12,7 +12,7 @@ from device.record.chain import read
 from recorder.broker import Broker
 from recorder.errors import OrderFailed
 from recorder.hints import one_line
-from recorder.ordering import Desk, Message, reply_to
+from recorder.ordering import Desk, Message, obeyed, reply_to
 
 _EVENT = "event/system"
 _WORDS = {True: "pass", False: "FAIL", None: "look"}
@@ -44,8 +44,8 @@ def _outcome(desk: Desk, args: argparse.Namespace) -> tuple[str, SelfTested]:
             why = f"its event {event} is not here yet: {error}"
             raise OrderFailed(f"{args.source} has tested itself; {why}") from None
         reply, found = reply or reply_to(number, heard), found or _tested(number, heard)
-        if reply is not None and reply.get("ok") is not True:
-            raise OrderFailed(f"{args.source} refuses: {one_line(str(reply.get('error')))}")
+        if reply is not None:
+            obeyed(args.source, reply)
     return found
 
 

@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 from device.addresses import Broker
 from device.link.budget import Budget, packet_bytes
-from device.link.line import Access, Inbox, Line, reason_text
+from device.link.call import Call
+from device.link.line import Access, Inbox, Line, MqttVersion, reason_text
 from device.link.pacing import DEAD_AFTER_MS, PiecemealClient, paced
 from device.link.sender import REASON_SUCCESS
 from device.link.topics import Topics
 from device.readings import Clock, Connected, Delivered, Disconnected, Instant, LinkReading
 
-CONNECT_WITHIN_MS = 20_000
 IDLE_MS = 60_000
 FIRST_PAUSE_MS = 1_000
 LONGEST_PAUSE_MS = 900_000
@@ -36,14 +36,10 @@ class Answer(NamedTuple):
 
 
 @dataclass
-class _Call:
+class _Call(Call):
+    """``mid``: of the picture that is on its way; its PUBACK is waited for until ``answer_ms``."""
+
     line: Line
-    generation: int
-    broker: Broker
-    version: str
-    since_ms: int
-    up: bool = False
-    largest: int | None = None
     mid: int | None = None
     answer_ms: int = 0
 
@@ -107,7 +103,7 @@ class PictureLine:
             return None
         match reading:
             case Connected():
-                call.up, call.largest, call.since_ms = True, reading.maximum_packet, reading.at.uptime_ms
+                call.connected(reading)
                 self._say(logging.INFO, f"pictures: connected to {call.broker} (MQTT {call.version})")
             case Delivered() if reading.mid == call.mid:
                 call.mid, call.since_ms = None, reading.at.uptime_ms
@@ -147,9 +143,10 @@ class PictureLine:
 
     def _dial(self, now: Instant, broker: Broker, version: str) -> None:
         self._generation += 1
+        spoken: MqttVersion = "5" if version == "5" else "3.1.1"
         line = Line(
             self._generation,
-            "5" if version == "5" else "3.1.1",
+            spoken,
             self._access,
             None,
             self._inbox,
@@ -158,17 +155,15 @@ class PictureLine:
             client=PiecemealClient,
             opened=paced(self._rate),
         )
-        self._call = _Call(line, self._generation, broker, version, now.uptime_ms)
+        self._call = _Call(self._generation, line, broker, spoken, now.uptime_ms)
         line.dial(broker, KEEPALIVE_S)
 
     def _broken(self, call: _Call, now: Instant) -> str | None:
         """Why a connection has to be given up though nothing said that it ended."""
         if self._through is not None and (call.broker, call.version) != self._through:
             return "events go elsewhere now"
-        if not call.up:
-            return "no answer to CONNECT" if now.uptime_ms - call.since_ms >= CONNECT_WITHIN_MS else None
-        if not call.line.alive:
-            return "its network thread has ended"
+        if (why := call.broken(now, None, 0)) is not None:
+            return why
         return "no PUBACK for a picture" if call.mid is not None and now.uptime_ms >= call.answer_ms else None
 
     def _lost(self, at: Instant, why: str) -> Answer | None:
