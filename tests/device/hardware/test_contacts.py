@@ -44,6 +44,14 @@ class WiredPin(MockPin):  # type: ignore[misc]
 
     wired_low = False
 
+    def drive_high(self) -> None:
+        with self._when_changed_lock:  # MockPin asks whether anyone listens, and then calls: two looks
+            super().drive_high()
+
+    def drive_low(self) -> None:
+        with self._when_changed_lock:
+            super().drive_low()
+
     def _set_pull(self, value: str) -> None:
         super()._set_pull(value)
         if self.wired_low:
