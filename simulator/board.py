@@ -92,6 +92,10 @@ class Board:
         if not (ready and all(reader.wait_ready(START_WITHIN_S) for reader in self._readers.values())):
             raise CommandError(f"the post has not taken its pins within {START_WITHIN_S:g} s; see what it says")
 
+    def gone(self) -> None:
+        """The device program has ended: a command that waits for it is refused at once."""
+        self.factory.gone()
+
     def tap(self, uid: bytes, reader: str | None = None) -> Response:
         """Hold a card before a reader until it was read; the answer that follows. Raises CommandError."""
         name, chip = self._reader(reader)

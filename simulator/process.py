@@ -31,7 +31,10 @@ def run_post(file: Path, control: Path, pins_log: Path | None, *, until_eof: boo
             with ControlServer(control, Commands(board)):
                 if until_eof:
                     threading.Thread(target=_stop_at_eof, name="standard input", daemon=True).start()
-                return run(config, copper=board.copper, clock=SimClock(), environment=os.environ)
+                try:
+                    return run(config, copper=board.copper, clock=SimClock(), environment=os.environ)
+                finally:
+                    board.gone()  # the socket closes only once its commands have ended
         finally:
             board.close()
     except GuardpostError as error:
