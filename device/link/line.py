@@ -174,10 +174,11 @@ class Line:
                 )
             else:
                 self._client.connect(broker.host, broker.port, keepalive_s)
+            # Opens a pair of sockets over 127.0.0.1: with no loopback, or no descriptor left, it fails.
+            self._client.loop_start()
         except (OSError, UnicodeError, ConfigError) as error:
             self._ended(f"{broker}: {_plain(error)}")
-            return
-        self._client.loop_start()
+            self._client.disconnect()  # where it was connected; what is said of that comes too late to count
 
     def _identify(self, broker: Broker) -> None:
         access = self._access

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from brokers import Mosquitto, free_port, listening, mosquitto
 from iotcore import Broker as IotCore
+from limits import descriptors_left
 from link_bench import BASE, sending
 from waiting import until
 
@@ -169,6 +170,17 @@ def test_a_port_that_refuses_is_one_clear_reason(tmp_path: Path) -> None:
     with sending(tmp_path, url) as post:
         post.until(lambda: post.reasons)
         assert post.reasons[0] == f"{url}: Connection refused"
+
+
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+def test_a_connection_that_gets_no_thread_is_one_clear_reason_and_dialled_again(
+    tmp_path: Path, broker: Mosquitto, version: str
+) -> None:
+    with sending(tmp_path, broker.url, protocol=version) as post, listening(broker.port, f"{BASE}/event/#"):
+        with descriptors_left(1):  # the socket to the broker; paho's thread needs three more
+            post.until(lambda: post.reasons)
+        assert post.reasons[0] == f"{broker.url}: Too many open files"
+        post.until_delivered()
 
 
 @pytest.mark.parametrize("says", [b"", b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
