@@ -26,7 +26,7 @@ def test_a_camera_that_stalls_is_blind_until_it_was_opened_anew_and_its_frames_n
         early, before = camera.asked(last_ms, -100) + camera.asked(uptime_ms() + 60_000, -100)
         assert camera.shot(early)[0].taken_ms <= last_ms - 100
         assert camera.miss(before) == camera.blind
-        at_ms = uptime_ms()
+        at_ms = uptime_ms() + 3_000  # by when it may be open again; a frame is waited for no longer than 5 s
         [now] = camera.asked(at_ms, 0)
         scene.fault("")
         assert camera.shot(now)[0].taken_ms >= at_ms
@@ -82,6 +82,7 @@ def test_one_that_is_unplugged_while_it_runs_is_opened_anew_and_then_told_as_wha
 def test_a_camera_that_never_gives_a_frame_is_blind_and_ends_its_process_for_a_new_one_to_try(scene: Scene) -> None:
     scene.fault("stall")
     with child(scene) as camera:
+        until(lambda: camera.alive, 60, "its first word")  # before it runs, nobody knows why no frame comes
         [never] = camera.asked(uptime_ms(), 0)
         assert camera.miss(never) == "no frame came within 5 s: the camera gave no frame for 2 s"
         assert camera.ended() == 1

@@ -1,7 +1,7 @@
 """The wire contract's models: what they take, what they refuse, and how times are written."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from postkit import CHAIN
 from pydantic import TypeAdapter, ValidationError
@@ -41,12 +41,14 @@ def test_uptimes_are_decimal_seconds_with_three_decimals(ms: int, text: str) -> 
     assert decimal_seconds(ms) == text
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**14))
 def test_an_uptime_comes_back_as_the_milliseconds_it_was(ms: int) -> None:
     seconds, fraction = decimal_seconds(ms).split(".")
     assert int(seconds) * 1_000 + int(fraction) == ms
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(), max_size=700))
 def test_any_text_becomes_one_printable_line_of_at_most_300_characters(text: str) -> None:
     why = Stopped(why=text).why

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from backlog import fill, rows_of
-from brokers import Listener, Mosquitto
+from brokers import Listener, Mosquitto, free_port
 from posts import BASE, SimPost
-from proxy import Proxy, port_to_keep
+from proxy import Proxy
 from waiting import until
 
 from faults.checker import Evidence
@@ -62,7 +62,7 @@ class House:
         persistent, lines = _BROKERS[self.history.broker]
         self.broker = Mosquitto(
             self.folder / "mosquitto",
-            port_to_keep(),
+            free_port(),
             ("allow_anonymous true", *lines, f"max_queued_messages {self.history.queue}"),
             persistent,
         )

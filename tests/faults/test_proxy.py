@@ -143,4 +143,4 @@ def test_a_slow_line_is_slow(far: socket.socket) -> None:
         came = 0
         while came < 5_000:
             came += len(end.recv(5_000))
-        assert 0.3 < time.monotonic() - began_s < 3.0
+        assert time.monotonic() - began_s > 0.3

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from volatile_disk_model import SECTOR_BYTES, Fate, File, Folder, any_share
 
@@ -23,6 +23,7 @@ def _found(file: File, seed: int, kept: float = 0.5) -> bytes:
     return bytes(file.after_cut(random.Random(seed), kept).data)
 
 
+@settings(deadline=None)
 @given(_WRITES, _WRITES, st.integers(0), _SHARES)
 def test_what_was_flushed_is_found_wherever_nothing_was_written_since(
     before: list[tuple[int, bytes]], after: list[tuple[int, bytes]], seed: int, kept: float
@@ -44,6 +45,7 @@ def test_what_was_flushed_is_found_wherever_nothing_was_written_since(
         assert found[place] == flushed[place]
 
 
+@settings(deadline=None)
 @given(_WRITES, st.integers(0))
 def test_a_drive_that_wrote_all_its_cache_lost_nothing_and_one_that_wrote_none_all_of_it(
     writes: list[tuple[int, bytes]], seed: int
@@ -55,6 +57,7 @@ def test_a_drive_that_wrote_all_its_cache_lost_nothing_and_one_that_wrote_none_a
     assert _found(file, seed, kept=0.0) == b"before"
 
 
+@settings(deadline=None)
 @given(st.integers(1, 4), st.integers(0), _SHARES)
 def test_a_sector_is_found_as_it_was_before_or_as_it_was_after_and_never_half(
     sectors: int, seed: int, kept: float

@@ -33,6 +33,7 @@ class OnlinePost:
         self._sent_at: dict[int, float] = {}
         self._pubacks = 0
         self._published = 0
+        self._counting = threading.Lock()
         self._inbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, "post", protocol=MQTTProtocolVersion.MQTTv5)
         self._client.on_message = lambda _c, _u, message: self._inbox.put(bytes(message.payload))
@@ -89,7 +90,8 @@ class OnlinePost:
         self._publish(message.topic, message.payload)
 
     def _publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
-        self._published += 1
+        with self._counting:  # both this thread and that of the receipts publish
+            self._published += 1
         self._client.publish(topic, payload, qos=1, retain=retain)
 
     def _on_publish(self, *_: object) -> None:

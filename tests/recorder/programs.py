@@ -3,11 +3,13 @@
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from brokers import Mosquitto
 from waiting import until
 
 from recorder.errors import StoreError
@@ -17,10 +19,25 @@ from recorder.store import Store
 
 @contextmanager
 def recording(broker: str, path: Path, **more: Any) -> Iterator[Recorder]:
-    """In this process, connected."""
-    with Recorder(Settings(broker, path, backoff_s=(0.05, 0.2), **more)) as recorder:
-        until(lambda: recorder.connected)
+    """In this process, subscribed: what is published before that is lost to it."""
+    made = Recorder(Settings(broker, path, backoff_s=(0.05, 0.2), **more))
+    listens = threading.Event()
+    duties = made._subscriber._duties
+    listening = duties.listening
+
+    def noted(now: float) -> None:
+        listening(now)
+        listens.set()
+
+    duties.listening = noted  # type: ignore[method-assign]
+    with made as recorder:
+        until(listens.is_set, what="the recorder's SUBACK")
         yield recorder
+
+
+def subscribed(broker: Mosquitto) -> bool:
+    """Whether a recorder has got its SUBACK: what is published before that is lost to it."""
+    return "Sending SUBACK to guardpost-recorder\n" in broker.log()
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from postkit import CHAIN, EPOCH_MS, SOURCE, at, new_key, tapped
 
@@ -159,6 +159,7 @@ def nights(draw: st.DrawFn) -> tuple[list[Moment], list[int]]:
     return chain, truth
 
 
+@settings(deadline=None)
 @given(nights())
 def test_the_true_time_is_always_within_the_bounds(night: tuple[list[Moment], list[int]]) -> None:
     chain, truth = night

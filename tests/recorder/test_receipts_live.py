@@ -13,7 +13,7 @@ import pytest
 from brokers import Heard, Mosquitto, listening
 from far_ends import Desk, Post, publish, publish_lines
 from online_post import online
-from programs import program, recording, whole
+from programs import program, recording, subscribed, whole
 from waiting import until
 
 from recorder.places import REMOVED
@@ -121,7 +121,7 @@ def test_killed_at_any_moment_it_never_loses_what_it_receipted(
     with listening(mosquitto.port, RECEIPTS) as listener, online(mosquitto.port, post) as far:
         far.identity()
         with program(mosquitto.url, path, log, *more):
-            until(lambda: "Sending SUBACK to guardpost-recorder\n" in mosquitto.log())
+            until(lambda: subscribed(mosquitto))
         far.send_new()
         for kill in range(4):
             with program(mosquitto.url, path, log, *more) as process:
@@ -228,8 +228,8 @@ def test_a_late_joiner_gives_receipts_from_what_the_post_keeps(
         far.first, far.resend_after_s = 6, 0
         far.state()
         with (
-            recording(mosquitto.url, tmp_path / "r.db") as recorder,
             listening(mosquitto.port, RECEIPTS) as listener,
+            recording(mosquitto.url, tmp_path / "r.db") as recorder,
         ):
             until(lambda: 0 in seqs(listener.heard))
             until(lambda: seqs(listener.heard)[-1] == 10)
@@ -245,7 +245,7 @@ def test_a_broker_that_refuses_receipts_is_named(tmp_path: Path, post: Post) -> 
     lines = ("allow_anonymous true", f"acl_file {rules}")
     path = tmp_path / "r.db"
     with brokers.mosquitto(tmp_path / "broker", lines=lines) as broker, program(broker.url, path, log):
-        until(lambda: log.exists() and "connected" in log.read_text())
+        until(lambda: subscribed(broker))
         publish(broker, post.identity(), post.message(post.sealed[0]))
         until(lambda: "does not let us write receipts" in log.read_text())
         publish(broker, post.checkin())

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 from far_ends import SOURCE, Desk, Post
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recorder.absence import AbsenceWatch
@@ -48,6 +48,7 @@ def test_what_was_on_its_way_when_the_line_was_lost_goes_out_again() -> None:
     assert pacing.take(1.01) == ("a", {"x"})
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 10), max_size=200))
 def test_never_more_than_ten_a_second(moments: list[float]) -> None:
     pacing = Pacing()

@@ -32,11 +32,12 @@ def pictures(gate: SimPost, why: str | None = None) -> list[dict[str, Any]]:
     return [data for data in announced if why in (None, data["why"])]
 
 
-def happened(gate: SimPost, **members: str) -> dict[str, Any]:
-    """The first event whose data have these members, once there is one."""
+def happened(gate: SimPost, since: int = 0, **members: str) -> dict[str, Any]:
+    """The first event after number ``since`` whose data have these members, once there is one."""
 
     def told() -> list[dict[str, Any]]:
-        return [event for event in gate.events() if members.items() <= event["data"].items()]
+        events = [event for event in gate.events() if event["seq"] > since]
+        return [event for event in events if members.items() <= event["data"].items()]
 
     return until(told, what=str(members))[0]
 
@@ -61,8 +62,16 @@ def files(gate: SimPost, *folders: str) -> Iterator[Path]:
 
 
 def content_of(gate: SimPost, sha256: str) -> bytes:
-    (file,) = (file for file in files(gate) if file.name.startswith(sha256))
-    return file.read_bytes()
+    """Its bytes, in whichever folder it is on its way."""
+
+    def content() -> bytes:
+        for file in files(gate):
+            if file.name.startswith(sha256):
+                with contextlib.suppress(FileNotFoundError):  # it has gone on to the next one
+                    return file.read_bytes()
+        return b""
+
+    return until(content, what=f"the file of {sha256}")
 
 
 def sees(gate: SimPost, seconds: float = 0.0) -> None:
@@ -95,9 +104,10 @@ def ordered(listener: Listener, port: int, name: str, **members: str) -> dict[st
 def child_of(gate: SimPost) -> int:
     """The camera's process."""
     for child in Path(f"/proc/{gate.pid}/task").glob("*/children"):
-        for pid in child.read_text().split():
-            if b"simulator.camera" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                return int(pid)
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended meanwhile
+            for pid in child.read_text().split():
+                if b"simulator.camera" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    return int(pid)
     raise AssertionError("the camera has no process")
 
 
@@ -122,7 +132,8 @@ def test_a_door_that_opens_is_seen_shut_before_it_and_open_after_it_here_and_at_
         for picture, seen in zip((before, then, after), shown, strict=True):
             offset_ms = float(picture["offset"]) * 1000
             assert abs(seen.uptime_ms - opened_ms - offset_ms) <= 2, "the offset is what the picture itself shows"
-        assert -3_000 - 2 * TAKEN_APART_MS <= float(before["offset"]) * 1000 <= -3_000
+        # The oldest frame that is kept is of two seconds before that; a busy machine misses one or another.
+        assert -3_000 - 4 * TAKEN_APART_MS <= float(before["offset"]) * 1000 <= -3_000
         assert float(then["offset"]) >= 0 and float(after["offset"]) >= 1
         for picture in series:
             comes(store, picture["sha256"])
@@ -167,9 +178,10 @@ def test_a_stolen_post_shows_no_pictures_and_headquarters_opens_them(
         sees(gate)
         gate.do("open front")
         door = happened(gate, change="opened")
-        (after,) = until(lambda: [p for p in pictures(gate, door["id"]) if float(p["offset"]) >= 1])
+        after = until(lambda: [p for p in pictures(gate, door["id"]) if float(p["offset"]) >= 1])[-1]
         comes(store, after["sha256"])
         assert after["sealed"]
+        gate.end(signal.SIGKILL)  # it is taken away as it stands, and no file moves under our eyes
         for file in [file for file in gate.folder.rglob("*") if file.is_file()]:
             assert JPEG not in file.read_bytes(), f"{file}: a picture in the clear"
         out = tmp_path / "door.jpg"
@@ -198,7 +210,8 @@ def test_headquarters_asks_for_a_picture_and_for_one_again(tmp_path: Path) -> No
         assert hashlib.sha256(first.payload).hexdigest() == reply["sha256"]
         again = ordered(listener, broker.port, "replay", picture=reply["sha256"])
         assert again == {"id": again["id"], "ok": True, "sent": 1}
-        assert [heard.payload for heard in until(lambda: listener.of(topic))] == [first.payload] * 2
+        until(lambda: len(listener.of(topic)) > 1)
+        assert [heard.payload for heard in listener.of(topic)] == [first.payload] * 2
         taken = recorder("pictures", "take", SOURCE, "--broker", broker.url)
         assert taken.returncode == 0, taken.stderr
         assert taken.stdout.split()[0] in {picture["sha256"] for picture in pictures(gate)}
@@ -210,9 +223,10 @@ def test_headquarters_asks_for_a_picture_and_for_one_again(tmp_path: Path) -> No
 def test_a_camera_whose_process_is_killed_is_told_blind_and_sees_again(tmp_path: Path) -> None:
     with mosquitto(tmp_path / "mosquitto") as broker, post(tmp_path / "post", broker.url, more=SMALL) as gate:
         sees(gate)
+        since = gate.events()[-1]["seq"]  # on a slow machine it may have been blind at the start
         os.kill(child_of(gate), signal.SIGKILL)
-        assert "camera" in happened(gate, change="blind", what="camera")["data"]["why"]
-        assert happened(gate, change="sighted", what="camera")
+        assert "camera" in happened(gate, since, change="blind", what="camera")["data"]["why"]
+        assert happened(gate, since, change="sighted", what="camera")
         gate.do("open front")
         door = happened(gate, change="opened")
         until(lambda: pictures(gate, door["id"]))

@@ -88,11 +88,13 @@ def tap(made: SimPost, number: int, reader: str) -> str:
 
 
 def answered(made: SimPost) -> bool:
-    """Whether the newest green light burned to its end: no other answer cut it short, so none is to come."""
-    lines = [line.split() for line in (made.state / "pins.log").read_text().splitlines()]
+    """Whether the newest check-in's green light burned to its end: nothing cut it short, so none is to come."""
+    checkin = [event for event in made.events() if event["type"].endswith("checkin.v1")][-1]
+    whole, _, _ = (made.state / "pins.log").read_text().rpartition("\n")  # a line may be half written
+    lines = [line.split() for line in whole.splitlines()]
     green = [(float(at_s), level) for at_s, _, name, level in lines if name == "green"]
     (on_s, _), (off_s, level) = green[-2:] if len(green) > 1 else ((0.0, "1"), (0.0, "1"))
-    return level == "0" and off_s - on_s > 1
+    return on_s * 1000 >= uptime_ms_of(checkin["uptime"]) and level == "0" and off_s - on_s > 1
 
 
 def changes(events: list[dict[str, Any]], reader: str) -> list[dict[str, Any]]:

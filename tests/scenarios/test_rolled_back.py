@@ -105,7 +105,7 @@ def test_a_lying_disk_is_noticed_by_the_receipt_and_headquarters_keeps_both(tmp_
         findings = recorder("findings", "--store", str(at.store))
         assert findings.returncode == 1 and "fork" in findings.stdout
         # The post may let go of its old chain's rows in time: they are receipted to where it ended.
-        until(lambda: previous in [receipt.json() for receipt in at.heard.of("receipt")], 10)
+        until(lambda: previous in [receipt.json() for receipt in at.heard.of("receipt")])
         assert at.gate.command("journal", "verify").returncode == 0
 
 

@@ -45,7 +45,7 @@ def test_an_order_is_answered_and_what_each_part_showed_is_evidence(tmp_path: Pa
         assert answer.returncode == int("FAIL" in answer.stdout), answer.stderr
         (event,) = until(lambda: selftests_at(store))
         assert answer.stdout.splitlines()[-1].endswith(f": event {event['id']}")
-        (reply,) = listener.of("reply/")
+        (reply,) = until(lambda: listener.of("reply/"))
         assert reply.json() == {
             "id": event["data"]["order"],
             "ok": True,
@@ -84,7 +84,7 @@ def test_a_test_by_hand_is_sent_with_the_next_start(tmp_path: Path) -> None:
                 nullcontext(board.copper),
                 KernelClock(),
                 Person(say=does, ask=lambda _: "y"),
-                Patience(move_s=0.1),
+                Patience(stands_s=20.0, move_s=0.1),
             )
         gate.start()
         (event,) = until(lambda: selftests_at(store))

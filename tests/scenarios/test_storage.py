@@ -26,7 +26,8 @@ pytestmark = pytest.mark.skipif(unusable() is not None, reason=str(unusable()))
 
 ACCEPTED = "accepted (green, one short beep)"
 NOT_RECORDED = "not recorded (red, eight quick beeps)"
-OFFICERS = 400
+OFFICERS = 1_000
+"""More than can tap within the longest wait."""
 CANNOT_USE_STATE = 3
 _VERIFIED = "SELECT payload FROM event JOIN chain ON id = chain WHERE verified ORDER BY id, seq"
 

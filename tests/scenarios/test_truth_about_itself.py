@@ -97,12 +97,20 @@ def test_a_reader_whose_bus_blocks_holds_up_neither_the_post_nor_its_end(
             assert "reader gate hangs, and is left behind" in made.said()
 
 
-def test_mains_are_told_as_they_go_and_come_and_without_them_for_long_the_post_stops(tmp_path: Path) -> None:
-    with alone(tmp_path, '[ups]\npin = 4\nmains_when = "low"\nstop_after = "3s"') as made:
+UPS = '[ups]\npin = 4\nmains_when = "low"\nstop_after = "{}"'
+
+
+def test_mains_are_told_as_they_go_and_come(tmp_path: Path) -> None:
+    with alone(tmp_path, UPS.format("1h")) as made:
         made.do("mains off")
         until(lambda: [data["ok"] for data in systems(made, "power")] == [False])
         made.do("mains on")
         until(lambda: [data["ok"] for data in systems(made, "power")] == [False, True])
+        assert made.end() == 0
+
+
+def test_without_mains_for_long_the_post_stops(tmp_path: Path) -> None:
+    with alone(tmp_path, UPS.format("1s")) as made:
         made.do("mains off")
         assert ended(made) == EXIT_POWER
-        assert systems(made, "stop")[-1]["why"] == "no mains for 3 s"
+        assert systems(made, "stop")[-1]["why"] == "no mains for 1 s"

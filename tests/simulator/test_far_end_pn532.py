@@ -158,7 +158,7 @@ def test_on_a_board_a_tap_is_read_each_fault_blinds_and_each_mend_mends(tmp_path
         assert isinstance(reading, kind)
         return reading
 
-    with closing(Board(config(tmp_path))) as board:
+    with closing(Board(config(tmp_path), patience_s=WITHIN_S)) as board:
         waits = Waits(answer=WITHIN_S, found=WITHIN_S)
         worker = ReaderWorker("gate", Pn532(tmp_path / "gate.tty", waits), Ticking(500), inbox, retry_s=0.001)
         worker.start()

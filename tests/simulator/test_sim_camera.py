@@ -148,6 +148,7 @@ def test_stop_waits_behind_a_job_that_timed_out_until_that_is_flushed(scene: Pat
         camera.capture_request(wait=0.5)
     stopping = threading.Thread(target=pytest.raises, args=(CancelledError, camera.stop))
     stopping.start()
+    until(lambda: len(camera._jobs) == 2)  # the one that timed out, and the stop behind it
     stopping.join(0.3)
     assert stopping.is_alive()
     camera.cancel_all_and_flush()  # the waiting stop is cancelled too, as in picamera2

@@ -2,9 +2,7 @@
 
 import itertools
 import queue
-import time
 from collections.abc import Iterator
-from functools import partial
 
 import pytest
 
@@ -25,16 +23,36 @@ def factory() -> Iterator[SimFactory]:
     made.close()
 
 
-def test_a_burst_lasts_1_to_30_ms_and_ends_where_it_should() -> None:
+class Slept:
+    """Time that passes in sleep alone."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+def test_a_burst_lasts_1_to_30_ms_and_ends_where_it_should(monkeypatch: pytest.MonkeyPatch) -> None:
+    time = Slept()
+    monkeypatch.setattr("simulator.contacts.time", time)
     for seed in range(60):
         times: list[float] = []
         levels: list[bool] = []
-        Switch(partial(_note, times, levels), False, seed).move(True)
+
+        def note(level: bool, times: list[float] = times, levels: list[bool] = levels) -> None:
+            times.append(time.now_s)
+            levels.append(level)
+
+        Switch(note, False, seed).move(True)
         assert levels[0] is True
         assert levels[-1] is False
         assert all(a != b for a, b in itertools.pairwise(levels))
         assert len(levels) >= 4
-        assert SHORTEST_S <= times[-1] - times[1] <= LONGEST_S + 0.1  # sleep() may be late, never early
+        assert SHORTEST_S <= times[-1] - times[1] <= LONGEST_S
 
 
 def test_a_seed_repeats_its_bounces_and_a_switch_at_rest_does_not_move() -> None:
@@ -94,11 +112,6 @@ def test_an_edge_that_was_lost_heals(factory: SimFactory) -> None:
     factory.hold(DOOR, True)
     assert _next(inbox) == ("front", True)
     worker.stop()
-
-
-def _note(times: list[float], levels: list[bool], level: bool) -> None:
-    times.append(time.monotonic())
-    levels.append(level)
 
 
 def _next(inbox: "queue.SimpleQueue[Reading]") -> tuple[str, bool | None]:

@@ -1,6 +1,8 @@
 """Real brokers on loopback, and Mosquitto's own clients as the foreign far end."""
 
+import contextlib
 import json
+import random
 import re
 import shutil
 import signal
@@ -19,10 +21,17 @@ MOSQUITTO = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
+    """A loopback port that nobody listens on, below those that Linux gives to outgoing connections.
+
+    So it stays ours between uses, and whoever dials it while nobody listens cannot get it as his own end as well.
+    """
+    while True:
+        port = random.SystemRandom().randrange(15_000, 32_000)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
 
 
 @dataclass
@@ -63,6 +72,7 @@ class Mosquitto:
         return (self.folder / "log").read_text(errors="replace")
 
     def _listens(self) -> bool:
+        assert self.process is not None and self.process.poll() is None, "Mosquitto has ended"
         try:
             socket.create_connection(("127.0.0.1", self.port), 1).close()
         except OSError:
@@ -111,7 +121,7 @@ class Listener:
         self._subscribed = threading.Event()
         self._thread = threading.Thread(target=self._read)
         self._thread.start()
-        assert self._subscribed.wait(10), "mosquitto_sub got no SUBACK"
+        assert self._subscribed.wait(20), "mosquitto_sub got no SUBACK"
 
     def _read(self) -> None:
         assert self._process.stdout is not None

@@ -161,7 +161,7 @@ class CameraChild:
             last = self.alive[-1] if self.alive else None
             return last.frame_ms if last and not last.blind and (last.frame_ms or 0) > beyond_ms else None
 
-        frame_ms = until(seen, what="a frame")
+        frame_ms = until(seen, 60, "a frame")  # a slow machine takes its time for the libraries
         assert frame_ms is not None
         return frame_ms
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import queue
-import random
 import select
 import socket
 import struct
@@ -13,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
+from brokers import free_port
 from mqtt_frames import PUBACK, Frames, Outstanding, kind, packet_id, puback
 
 _CHUNK_BYTES = 65_536
@@ -116,7 +116,7 @@ class Proxy:
         self._wakes, self._waker = socket.socketpair()
         self._listener: socket.socket | None = None
         self._stopping = self._is_shut = False
-        self.port = port_to_keep()
+        self.port = free_port()
         self.taken = 0
         self.pubacks = self.most_up = 0
         self._listen()
@@ -347,17 +347,6 @@ class Proxy:
             if how == "rst":
                 side.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST)
             side.close()
-
-
-def port_to_keep() -> int:
-    """A free loopback port below those that Linux gives to outgoing connections: it stays ours between uses."""
-    while True:
-        port = random.SystemRandom().randrange(15_000, 32_000)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                return port
 
 
 @contextmanager

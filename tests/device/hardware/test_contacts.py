@@ -12,6 +12,7 @@ import pytest
 from gpiozero.pins.mock import MockFactory, MockPin
 from postkit import RunningClock, at
 from waiting import until
+from wired import SlowClock
 
 from device.hardware.chatter import MOST_CHANGES
 from device.hardware.contacts import MOST_EDGES, Contacts
@@ -129,9 +130,9 @@ def _in_short(reading: Reading) -> Told:
 
 
 @contextmanager
-def watching(*inputs: Input, low: Sequence[int] = ()) -> Iterator[Box]:
+def watching(*inputs: Input, low: Sequence[int] = (), clock: Clock | None = None) -> Iterator[Box]:
     """Inputs being watched; ``low``: the pins that are connected to ground at the start."""
-    box = Box(inputs)
+    box = Box(inputs, clock=clock or RunningClock())
     for number in low:
         box.pin(number).connect()
     contacts = Contacts(inputs, box.factory, box.clock, box.inbox)
@@ -172,7 +173,7 @@ def test_a_door_whose_contact_is_closed_while_it_stands_open_is_read_the_other_w
 
 
 def test_a_bouncing_press_is_one_press_and_the_release_is_none() -> None:
-    with watching(CHECKIN, FRONT, low=[17]) as box:
+    with watching(CHECKIN, FRONT, low=[17], clock=SlowClock()) as box:
         for _ in range(15):
             box.pin(22).drive_low()
             box.pin(22).drive_high()
@@ -194,7 +195,7 @@ def test_a_button_held_down_at_the_start_is_no_press_until_it_is_pressed_again()
 
 
 def test_a_glitch_is_nothing() -> None:
-    with watching(FRONT, low=[17]) as box:
+    with watching(FRONT, low=[17], clock=SlowClock()) as box:
         box.pin(17).drive_high()
         box.pin(17).drive_low()
         box.until_time_has_passed(3 * STABLE_MS)
@@ -202,7 +203,7 @@ def test_a_glitch_is_nothing() -> None:
 
 
 def test_a_glitch_at_the_very_start_does_not_leave_a_closed_door_open_for_ever() -> None:
-    box = Box([FRONT])
+    box = Box([FRONT], clock=SlowClock())
     box.pin(17).connect()
     contacts = Contacts(box.inputs, box.factory, box.clock, box.inbox)
     box.pin(17).drive_high()  # a bounce between taking the pins and telling how they stand

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 from evdev import ecodes
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device.hardware.readers import hid_keys
@@ -244,6 +244,7 @@ def test_digits_without_end_are_refused_and_not_kept() -> None:
     assert [line[:20] for line in reader.said] == ["more than 32 digits ", "01020304"]
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(BADGE_BYTES).flatmap(lambda length: st.binary(min_size=length, max_size=length)),
     st.sampled_from(["decimal", "hex"]),
@@ -259,6 +260,7 @@ def test_every_number_that_a_reader_types_is_read_back(uid: bytes, base: str, ba
 Events = Iterable[tuple[int, int, int, int]]
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(

@@ -5,7 +5,7 @@ from datetime import datetime, time
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device.hardware.loudness import Loudness, duty
@@ -66,6 +66,7 @@ def test_full_volume_is_half_the_period_and_half_the_amplitude_a_sixth() -> None
     assert duty(50) == pytest.approx(1 / 6)
 
 
+@settings(deadline=None)
 @given(st.integers(10, 99))
 def test_louder_is_a_longer_pulse_that_lgpio_still_tells_from_none(percent: int) -> None:
     assert 0 < int(duty(percent) * 100) <= int(duty(percent + 1) * 100) <= 50

@@ -1,7 +1,7 @@
 """Numbers of OSDP readers, and what their lights and buzzers say."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device.effects import Answer
@@ -28,6 +28,7 @@ def test_a_26_bit_badge_has_the_number_that_a_wiegand_reader_gives() -> None:
     assert number(CardRead(WIEGAND, 26, packed(with_parity(data)))) == bytes([41, 0xC3, 0x3E])
 
 
+@settings(deadline=None)
 @given(st.sampled_from(FORMATS), st.sampled_from([RAW, WIEGAND]), st.data())
 def test_a_frame_with_parity_bits_loses_them_and_one_wrong_bit_is_refused(
     bits: int, format_code: int, data: st.DataObject
@@ -40,6 +41,7 @@ def test_a_frame_with_parity_bits_loses_them_and_one_wrong_bit_is_refused(
         number(CardRead(format_code, bits, packed(sent)))
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=3, max_size=10))
 def test_whole_bytes_are_the_number_as_they_are(uid: bytes) -> None:
     assert number(CardRead(RAW, 8 * len(uid), uid)) == uid
@@ -66,6 +68,7 @@ def test_what_is_no_badge_is_refused_with_the_mend(card: CardRead, why: str) -> 
         number(card)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 255), st.integers(-1, 600), st.binary(max_size=70))
 def test_nothing_but_a_number_or_a_refusal_comes_of_any_reply(format_code: int, bits: int, data: bytes) -> None:
     try:

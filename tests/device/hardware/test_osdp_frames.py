@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from osdp_bench import ACK, ADDRESS, BUSY, FORGED_CARD, NAK, PDCAP, PDID, RAW, frame
 
@@ -58,6 +58,7 @@ def test_frames_of_libosdp_are_read() -> None:
     assert (ack.block, ack.code, ack.data) == (Block.REPLY_MAC, ACK, b"")
 
 
+@settings(deadline=None)
 @given(st.lists(frames(), max_size=5), st.data())
 def test_every_frame_in_a_stream_is_found_however_it_is_cut(sent: list[bytes], data: st.DataObject) -> None:
     stream = b"".join(data.draw(QUIET) + raw for raw in sent) + data.draw(QUIET)
@@ -73,6 +74,7 @@ def test_every_frame_in_a_stream_is_found_however_it_is_cut(sent: list[bytes], d
     )
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=3 * MOST_BYTES))
 def test_whatever_comes_is_frames_or_noise(data: bytes) -> None:
     found, _ = cut(data)

@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device.effects import Answer
@@ -88,6 +88,7 @@ def test_an_active_buzzer_at_thirty_percent_beeps_as_often_and_shorter(answer: A
     assert beeps_ms(tuple(shortened(PATTERNS[answer], 30))) == by_night
 
 
+@settings(deadline=None)
 @given(st.sampled_from([*Answer]), st.integers(1, 100))
 def test_shorter_beeps_change_nothing_else(answer: Answer, percent: int) -> None:
     moments, quiet = PATTERNS[answer], tuple(shortened(PATTERNS[answer], percent))

@@ -1,7 +1,7 @@
 """What the PN532 lists, and what it complains of."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device.hardware.readers.pn532_answers import BadAnswer, Target, error_named, read_targets
@@ -40,6 +40,7 @@ def test_an_answer_that_is_no_list_is_refused(data: bytes, why: str) -> None:
         read_targets(data)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=80))
 def test_any_bytes_are_a_list_or_a_bad_answer(data: bytes) -> None:
     try:

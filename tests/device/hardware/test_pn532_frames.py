@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device.hardware.readers.pn532_frames import (
@@ -63,6 +63,7 @@ def test_an_extended_frame_begins_at_256_bytes_and_ends_at_265() -> None:
         frame(CHIP, 0x41, bytes(264))
 
 
+@settings(deadline=None)
 @given(BYTES, BYTES, DATA, st.lists(st.integers(0, 290), max_size=5), QUIET)
 def test_a_frame_is_read_however_the_stream_is_cut(
     tfi: int, code: int, data: bytes, cuts: list[int], noise: bytes
@@ -73,6 +74,7 @@ def test_a_frame_is_read_however_the_stream_is_cut(
     assert parsed(*pieces) == [Information(tfi, code, data), Sign.ACK]
 
 
+@settings(deadline=None)
 @given(DATA, st.data())
 def test_one_flipped_bit_never_makes_another_answer(data: bytes, choose: st.DataObject) -> None:
     sound = frame(CHIP, 0x41, data)
@@ -117,6 +119,7 @@ def test_a_frame_that_has_begun_can_be_dropped() -> None:
     assert mid_frame == [True, False, False]
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=400), max_size=10))
 def test_noise_raises_nothing_and_is_not_kept(pieces: list[bytes]) -> None:
     parser = FrameParser()

@@ -89,6 +89,7 @@ def readings(reader: Script) -> list[Reading]:
     worker.start()
     assert reader.done.wait(WITHIN_S)
     worker.stop()
+    until(worker.worker.ended)
     assert reader.closed == 1
     put = []
     while not inbox.empty():
@@ -172,7 +173,8 @@ def test_stop_is_prompt_while_a_blind_reader_waits_to_be_retried() -> None:
     worker = ReaderWorker("gate", reader, Ticking(), inbox, retry_s=3600)
     worker.start()
     assert isinstance(inbox.get(timeout=WITHIN_S), PartBlind)
-    worker.stop()  # would last an hour, and the test's time-out does not
+    worker.stop()
+    until(worker.worker.ended)  # would last an hour, and the test's time-out does not
     assert (reader.started, reader.closed) == (1, 1)
 
 

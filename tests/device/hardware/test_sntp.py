@@ -73,7 +73,7 @@ BAD = {
     "stratum 16": ({"stratum": 16}, "does not know the time itself"),
     "leap 3": ({"first": 0b11_100_100}, "does not know the time itself"),
     "no time": ({"transmit": bytes(8)}, "does not know the time itself"),
-    "wrong origin": ({"origin": ntp_time(NOW_MS)}, "no answer within 0.2 s; what came is no answer to our request"),
+    "wrong origin": ({"origin": ntp_time(NOW_MS)}, "no answer within 1 s; what came is no answer to our request"),
     "a client's packet": ({"first": 0b00_100_011}, "what came is no answer to our request"),
     "a broadcast": ({"first": 0b00_100_101}, "what came is no answer to our request"),
 }
@@ -86,7 +86,7 @@ def test_an_answer_that_is_none_or_gives_no_time_is_told_as_such(kind: str) -> N
         time_server(lambda request: [answer(request, NOW_MS, **members)]) as (port, _),  # type: ignore[arg-type]
         pytest.raises(NoTime, match=why),
     ):
-        ask("127.0.0.1", port, Standing(), within_s=0.2)
+        ask("127.0.0.1", port, Standing(), within_s=1)
 
 
 def sent(packet: bytes, _request: bytes) -> list[bytes]:
@@ -95,8 +95,8 @@ def sent(packet: bytes, _request: bytes) -> list[bytes]:
 
 def test_a_short_packet_an_empty_one_and_garbage_are_no_answer() -> None:
     for junk in (b"", b"short", answer(bytes(48), NOW_MS)[:47], os.urandom(48)):
-        with time_server(partial(sent, junk)) as (port, _), pytest.raises(NoTime, match=r"within 0\.2 s; "):
-            ask("127.0.0.1", port, Standing(), within_s=0.2)
+        with time_server(partial(sent, junk)) as (port, _), pytest.raises(NoTime, match=r"within 1 s; "):
+            ask("127.0.0.1", port, Standing(), within_s=1)
 
 
 def test_a_stranger_who_answers_first_with_another_time_is_passed_over() -> None:

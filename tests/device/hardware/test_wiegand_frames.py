@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device.hardware.readers.reader import FrameRefused
@@ -84,6 +84,7 @@ def test_the_middle_bit_of_37_is_in_both_parities() -> None:
     assert numbers(pulses(framed(2**35 - 1, 37)), 37) == ["07FFFFFFFF"]
 
 
+@settings(deadline=None)
 @given(st.sampled_from(FORMATS), st.integers(0, 2**35 - 1), st.booleans())
 def test_every_number_of_every_format_is_read(count: int, data: int, backwards: bool) -> None:
     data &= (1 << count - 2) - 1
@@ -93,6 +94,7 @@ def test_every_number_of_every_format_is_read(count: int, data: int, backwards: 
     assert int.from_bytes(read, "little" if backwards else "big") == data
 
 
+@settings(deadline=None)
 @given(st.sampled_from(FORMATS), st.integers(0, 2**35 - 1), st.data())
 def test_a_single_bit_that_was_misread_is_always_found(count: int, data: int, chance: st.DataObject) -> None:
     sent = framed(data & (1 << count - 2) - 1, count)
@@ -101,6 +103,7 @@ def test_a_single_bit_that_was_misread_is_always_found(count: int, data: int, ch
         value(sent, count)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(FORMATS), st.integers(0, 2**35 - 1), st.data())
 def test_a_single_lost_bit_is_always_found(count: int, data: int, chance: st.DataObject) -> None:
     sent = framed(data & (1 << count - 2) - 1, count)
@@ -195,6 +198,7 @@ def test_the_first_badge_after_hum_is_read() -> None:
 ANY_EDGES = st.lists(st.tuples(st.floats(0, 0.05), st.integers(0, 1), st.booleans()), max_size=3 * MOST_BITS)
 
 
+@settings(deadline=None)
 @given(ANY_EDGES, st.sampled_from(FORMATS))
 def test_whatever_the_lines_do_it_is_a_number_or_refused_and_the_next_badge_is_read(
     edges: list[tuple[float, int, bool]], count: int

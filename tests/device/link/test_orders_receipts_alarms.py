@@ -83,16 +83,17 @@ def test_a_receipt_that_lags_makes_the_post_send_again_what_was_acknowledged_lon
 
 
 def test_a_receipt_soon_after_the_puback_asks_for_nothing(
-    post: Sending, broker: Mosquitto, listener: Listener
+    tmp_path: Path, broker: Mosquitto, listener: Listener
 ) -> None:
-    post.record_taps(10)
-    post.until_delivered()
-    tell(broker, "receipt", receipt(post, 3))
-    post.until(lambda: post.uplink.known().cursors.get(post.chain.head.chain) == 3)
-    post.record_taps(1)
-    post.until_delivered()
-    until(lambda: len(seqs(listener)) >= 12)
-    assert seqs(listener) == list(range(1, 13))
+    with sending(tmp_path, broker.url, receipt_timeout="1m") as post:
+        post.record_taps(10)
+        post.until_delivered()
+        tell(broker, "receipt", receipt(post, 3))
+        post.until(lambda: post.uplink.known().cursors.get(post.chain.head.chain) == 3)
+        post.record_taps(1)
+        post.until_delivered()
+        until(lambda: len(seqs(listener)) >= 12)
+        assert seqs(listener) == list(range(1, 13))
 
 
 def test_a_retained_receipt_is_no_arrival(tmp_path: Path, broker: Mosquitto, listener: Listener) -> None:
@@ -110,19 +111,20 @@ def test_a_retained_receipt_is_no_arrival(tmp_path: Path, broker: Mosquitto, lis
         assert set(seqs(listener)[before:]) <= set(range(12, 13))
 
 
-def test_a_dead_recorder_causes_no_storm(post: Sending, broker: Mosquitto, listener: Listener) -> None:
+def test_a_dead_recorder_causes_no_storm(tmp_path: Path, broker: Mosquitto, listener: Listener) -> None:
     """Each receipt makes rows go again once; counted as acknowledged anew, they rest until the next time-out."""
-    post.record_taps(10)
-    post.until_delivered()
-    post.pass_ms(5_000)
-    for _ in range(3):
+    with sending(tmp_path, broker.url, receipt_timeout="20s") as post:
+        post.record_taps(10)
+        post.until_delivered()
+        post.pass_ms(30_000)
+        for _ in range(3):
+            tell(broker, "receipt", receipt(post, 5))
+        post.until(lambda: len(seqs(listener)) == 11 + 6)
         tell(broker, "receipt", receipt(post, 5))
-    post.until(lambda: len(seqs(listener)) == 11 + 6)
-    tell(broker, "receipt", receipt(post, 5))
-    post.record_taps(1)
-    post.until_delivered()
-    until(lambda: seqs(listener)[-1] == 12)
-    assert len(seqs(listener)) == 11 + 6 + 1
+        post.record_taps(1)
+        post.until_delivered()
+        until(lambda: seqs(listener)[-1] == 12)
+        assert len(seqs(listener)) == 11 + 6 + 1
 
 
 def test_while_receipts_arrive_at_most_500_rows_are_unreceipted(

@@ -37,9 +37,14 @@ def arrived(far: Listener, count: int = 1) -> list[Heard]:
     return far.of("picture")
 
 
-def refused(broker: Mosquitto, times: int) -> None:
-    """Wait until so many pictures were answered by a PUBACK."""
-    until(lambda: broker.log().count(f"PUBACK to {CLIENT}") == times, what=f"{times} answers")
+def answers(broker: Mosquitto) -> int:
+    """How many pictures were answered by a PUBACK."""
+    return broker.log().count(f"PUBACK to {CLIENT}")
+
+
+def refused(post: Bench, times: int) -> None:
+    """Wait until the post has heard so often that a picture is not taken: a pause has begun by then."""
+    until(lambda: post.worker._handing._line._failures >= times, what=f"{times} refusals")
 
 
 def pause_over(post: Bench) -> None:
@@ -110,9 +115,7 @@ def test_the_line_breaks_in_the_middle_of_a_picture_and_it_goes_again(tmp_path: 
         line.be(close_after=100_000)
         post.taken(photo(1, 300_000))
         post.online(line.port)
-        until(lambda: line.taken == 1)
-        pause_over(post)
-        sent(post)
+        sent(post)  # the first pause is a second at most
         assert line.taken == 2
         assert [heard.payload for heard in arrived(far)] == [photo(1, 300_000).jpeg]
 
@@ -152,7 +155,7 @@ def test_an_order_ends_the_pause_after_nobody_had_subscribed(tmp_path: Path) -> 
         [sha256] = post.taken(photo())
         post.online(broker.port)
         for times in range(1, 8):  # half a minute of pause at least, then
-            refused(broker, times)
+            refused(post, times)
             if times < 7:
                 pause_over(post)
         with listening(broker.port) as far:
@@ -170,15 +173,16 @@ def test_orders_end_no_pause_after_a_broker_had_refused(tmp_path: Path) -> None:
         pictures = post.taken(*(photo(number) for number in range(5)))
         post.online(broker.port)
         for times in range(1, 6):
-            refused(broker, times)
+            refused(post, times)
             pause_over(post)
-        refused(broker, 6)
+        refused(post, 6)
+        before = answers(broker)
         for sha256 in pictures:
             post.worker.again(ORDER, sha256)
         post.worker.again(OTHER_ORDER, "f" * 64)  # which is answered once the others have been heard
         post.until_heard(Replayed)
         until(lambda: post.heard(Replayed)[-1].id == OTHER_ORDER)
-        refused(broker, 6)
+        assert answers(broker) == before
 
 
 def test_a_full_store_that_meets_a_broker_of_small_packets_replaces_and_loses_nothing(tmp_path: Path) -> None:
@@ -211,10 +215,12 @@ def test_a_broker_that_refuses_pictures_keeps_neither_events_nor_the_next_pictur
         until(lambda: "rc135" in broker.log())
         rules.write_text("topic readwrite #\n")
         broker.reload()
+        until(lambda: "Reloading config" in broker.log())
+        before = broker.log().count("rc135")
         with listening(broker.port):
             pause_over(post)
             sent(post, 2)
-        assert broker.log().count("rc135") == 1
+        assert broker.log().count("rc135") == before < 5, "there is a pause after each"
 
 
 def test_a_picture_changed_on_the_disk_is_told_as_lost_and_the_others_go_out(tmp_path: Path) -> None:
@@ -282,14 +288,19 @@ def test_what_was_removed_is_told_as_lost_only_when_it_is_asked_for(tmp_path: Pa
 def test_a_picture_that_is_asked_for_while_it_is_on_its_way_goes_once(tmp_path: Path) -> None:
     with (
         mosquitto(tmp_path / "broker") as broker,
-        bench(tmp_path / "state", rate=100_000) as post,
+        proxied(broker.port) as line,
+        bench(tmp_path / "state", rate=FAST) as post,
         listening(broker.port) as far,
     ):
-        sha256, behind = post.taken(photo(1, 200_000), photo(2))
-        post.online(broker.port)
+        sha256, behind = post.taken(photo(1), photo(2))
+        line.be(puback_s=float("inf"))
+        post.online(line.port)
         until(lambda: post.budget.today(post.clock.now()), what="it on its way")
         post.worker.again(ORDER, sha256)
-        assert post.until_heard(Replayed).reply == {"ok": True, "sent": 1}
+        post.worker.again(OTHER_ORDER, "f" * 64)  # which is answered once the other has been heard
+        assert post.until_heard(Replayed).id == OTHER_ORDER
+        line.heal()
+        assert post.until_heard(Replayed, 2).reply == {"ok": True, "sent": 1}
         assert [heard.topic.rpartition("/")[2] for heard in arrived(far, 2)] == [sha256, behind]
 
 
@@ -297,17 +308,20 @@ def test_what_is_on_its_way_for_an_order_is_not_what_makes_room(tmp_path: Path) 
     large = 200_000
     with (
         mosquitto(tmp_path / "broker") as broker,
-        bench(tmp_path / "state", rate=100_000, camera={"most_bytes": "4MiB"}) as post,
+        proxied(broker.port) as line,
+        bench(tmp_path / "state", rate=FAST, camera={"most_bytes": "4MiB"}) as post,
         listening(broker.port) as far,
     ):
         asked, other = post.taken(photo(1, large), photo(2, large))
-        post.online(broker.port)
+        post.online(line.port)
         sent(post, 2)
+        line.be(puback_s=float("inf"))
         post.worker.again(ORDER, asked)
         post.worker.again(OTHER_ORDER, other)
         until(lambda: post.budget.today(post.clock.now())["picture"] > 3 * large, what="a third one on its way")
         for number in range(3):
             post.store(photo(100 + number, 1_300_000))
+        line.heal()
         post.until_heard(Replayed, 2)
         answers = {replied.id: replied.reply["ok"] for replied in post.heard(Replayed)}
         assert answers == {ORDER: True, OTHER_ORDER: False}

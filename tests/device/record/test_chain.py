@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import rfc8785
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from postkit import BOOT, CHAIN, SOURCE, began, new_key, sealed_all, tapped
 
@@ -106,6 +106,7 @@ def members_of(changes: Mapping[str, Any] | None = None, event: bytes = EVENT) -
 # What the post seals.
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(DRAFTS, INSTANTS), min_size=1, max_size=5))
 def test_every_sealed_draft_verifies_follows_and_keeps_to_eight_kib(sealings: list[tuple[Draft, Instant]]) -> None:
     chain, before = Chain(SOURCE, BOOT, KEY, Head(CHAIN)), Head(CHAIN)
@@ -167,6 +168,7 @@ def test_no_byte_of_an_event_can_be_another(flip: int) -> None:
             verify(bytes(changed), KEY.public)
 
 
+@settings(deadline=None)
 @given(DRAFTS, st.data())
 def test_no_byte_of_any_event_can_be_any_other(draft: Draft, data: st.DataObject) -> None:
     event = bytearray(sealed_all([draft], KEY)[1][0].event)
@@ -175,6 +177,7 @@ def test_no_byte_of_any_event_can_be_any_other(draft: Draft, data: st.DataObject
         verify(bytes(event), KEY.public)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300) | st.text(max_size=300).map(str.encode))
 def test_garbage_is_a_chain_error_of_one_line(garbage: bytes) -> None:
     with pytest.raises(Unreadable) as refused:
@@ -189,6 +192,7 @@ JSON_VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(json.loads(EVENT))), JSON_VALUES)
 def test_any_value_in_any_members_place_is_refused_with_the_named_errors(name: str, value: Any) -> None:
     event = json.dumps({**json.loads(EVENT), name: value}).encode()
@@ -196,6 +200,7 @@ def test_any_value_in_any_members_place_is_refused_with_the_named_errors(name: s
         verify(event, KEY.public)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(json.loads(EVENT))))
 def test_every_member_is_needed(name: str) -> None:
     members = json.loads(EVENT)
@@ -415,6 +420,7 @@ def test_what_does_not_follow_is_a_broken_link_that_says_which() -> None:
 # base64url, key ids, JWKs.
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=80))
 def test_bytes_have_one_base64url_spelling(raw: bytes) -> None:
     text = base64url(raw)
@@ -422,6 +428,7 @@ def test_bytes_have_one_base64url_spelling(raw: bytes) -> None:
     assert "=" not in text
 
 
+@settings(deadline=None)
 @given(st.text("ABab09-_+/= \n", max_size=12))
 def test_a_text_is_refused_or_is_the_spelling_that_encoding_gives(text: str) -> None:
     try:

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from postkit import BOOT, CHAIN, SOURCE, acknowledged, began, new_key, sealed_all, tapped
 
@@ -78,6 +78,7 @@ def test_what_is_known_to_be_lost_is_not_missed(journal: Journal) -> None:
     assert looked_at(journal) == 5
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers(1, 30)), st.sets(st.integers(0, 29), max_size=4))
 def test_holes_are_the_numbers_between_in_order_each_of_its_chain(kept: set[int], before: set[int]) -> None:
     chains = [ChainRow(f"from {start}", start) for start in sorted(before | {0}, reverse=True)]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from postkit import at
 
@@ -152,6 +152,7 @@ def test_a_thousand_officers_within_the_window_are_all_accepted_and_the_memory_s
     assert night.tap(1_001, uids[-1]) == "repeated"
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 4_000), st.sampled_from([KNOWN, OTHER])), max_size=60))
 def test_accepted_taps_of_a_badge_are_always_a_window_apart_and_repeated_ones_never(
     taps: list[tuple[int, bytes]],

@@ -349,7 +349,7 @@ def test_a_silent_child_is_killed(begin: Begin, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(life, "SILENT_MS", 100)
     camera = begin(ONCE_THEN_WELL.format(once="alive(); time.sleep(600)"))
     camera.next(PartSighted)
-    assert camera.next(PartBlind).why == "the camera's program hangs: it said nothing for 0 s"
+    assert camera.next(PartBlind).why.startswith("the camera's program hangs: it said nothing for ")
     camera.next(PartSighted)
     until(lambda: not runs(camera.pid()))
 
@@ -369,10 +369,10 @@ def test_a_child_that_never_says_a_word_is_given_more_time_and_then_killed(
 
 
 def test_a_child_that_was_stopped_is_killed_all_the_same(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(life, "SILENT_MS", 200)
     camera = begin(WELL)
     camera.next(PartSighted)
     os.kill(camera.pid(), signal.SIGSTOP)
+    monkeypatch.setattr(life, "SILENT_MS", 200)
     assert "hangs" in camera.next(PartBlind).why
     until(lambda: not runs(camera.pid()))
     monkeypatch.setattr(life, "SILENT_MS", 20_000)
@@ -478,7 +478,7 @@ def test_a_child_that_survives_sigkill_holds_nothing_up_and_none_is_started_besi
 def test_a_picture_that_the_child_does_not_have_or_does_not_answer_fails(
     begin: Begin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asked, "ANSWER_MS", 300)
+    monkeypatch.setattr(asked, "ANSWER_MS", 2_000)
     camera = begin(
         "in_the_background()\n"
         "for message in heard():\n"
@@ -683,7 +683,7 @@ def test_it_ends_with_its_child_which_is_killed_where_it_does_not_end(tmp_path: 
     camera.next(PartSighted)
     camera.worker.stop()
     until(lambda: not runs(camera.pid()))
-    assert "camera" not in [thread.name for thread in threading.enumerate()]
+    until(lambda: "camera" not in [thread.name for thread in threading.enumerate()])
     camera.take()  # nobody hears it, and nothing breaks
     camera.worker.fit(1)
 
