@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from device.events import Jwk
-from device.record.journal import DONE, NEWEST, OLDEST, SALVAGED, ChainRow
+from device.record.journal_reader import DONE, NEWEST, OLDEST, SALVAGED, ChainRow
 from device.record.journal_schema import Database, bound_memory, kept_sum, make_or_upgrade, put_kept
 from device.record.places import holes_between
 from device.record.raw_log import Counted, Log, beside

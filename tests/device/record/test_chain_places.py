@@ -12,7 +12,8 @@ from postkit import BOOT, CHAIN, SOURCE, acknowledged, began, new_key, sealed_al
 
 from device.errors import JournalDamaged
 from device.record.chain import Chain, Head
-from device.record.journal import ChainRow, Journal
+from device.record.journal import Journal
+from device.record.journal_reader import ChainRow
 from device.record.places import Places, holes_between
 
 KEY = new_key()

@@ -19,7 +19,8 @@ from device.errors import JournalDamaged, StateError
 from device.events import ChainBegan, Lost
 from device.readings import Trouble
 from device.record.chain import Chain, event_hash
-from device.record.journal import DONE, Journal, Row
+from device.record.journal import Journal
+from device.record.journal_reader import DONE, Row
 from device.record.opening import JOURNAL, SIGNING_KEY, SITE_KEY, Record, open_record
 from device.record.verification import VERIFIED_AT_OPEN, public_keys, verified
 

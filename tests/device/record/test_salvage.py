@@ -9,7 +9,8 @@ from postkit import BOOT, CHAIN, SOURCE, acknowledged, began, new_key, sealed_al
 
 from device.events import Door, Draft
 from device.record.chain import Chain, Head, Sealed
-from device.record.journal import DONE, SALVAGED, ChainRow, Journal, Row, Sent
+from device.record.journal import Journal, Sent
+from device.record.journal_reader import DONE, SALVAGED, ChainRow, Row
 from device.record.keys import SigningKey
 from device.record.raw_log import frames_counted
 from device.record.salvage import salvage
