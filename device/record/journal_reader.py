@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
 
 from device.errors import JournalDamaged, NotReadable, StateError
-from device.record.journal_schema import Database, bound_memory, check_version, is_damage, kept_sum
+from device.record.journal_schema import (
+    CURSOR,
+    SNAPSHOT,
+    Database,
+    bound_memory,
+    check_version,
+    is_damage,
+    kept_sum,
+)
 from device.record.room import Tables
 
 T = TypeVar("T", str, int)
@@ -136,7 +144,7 @@ class JournalReader:
         return cursors.get(OLDEST, 1), cursors.get(NEWEST, self.newest())
 
     def _cursors(self) -> dict[str, int]:
-        return dict(self._kept("SELECT name, position, sum FROM cursors", int))
+        return self._kept(CURSOR, int)
 
     def alarms(self) -> list[int]:
         """Positions of the alarms that no broker has acknowledged."""
@@ -193,13 +201,19 @@ class JournalReader:
 
     def snapshots(self) -> dict[str, str]:
         """The rules' snapshots by rule name."""
-        return dict(self._kept("SELECT rule, state, sum FROM snapshots", str))
+        return self._kept(SNAPSHOT, str)
 
-    def _kept(self, query: str, kind: type[T]) -> Iterator[tuple[str, T]]:
-        for name, value, found in self._typed(query, str, kind, int):
-            if found != kept_sum(name, value):
+    def _kept(self, wanted: str, of: type[T]) -> dict[str, T]:
+        """All of a kind. Every row is looked at: one whose kind is no longer what was written would be missed."""
+        kept: dict[str, T] = {}
+        for kind, name, value, found in self._all("SELECT kind, name, value, sum FROM kept"):
+            if found != kept_sum(kind, name, value):
                 raise self.damage(f"{name} is not what was written")
-            yield name, value
+            if kind == wanted:
+                if type(value) is not of:
+                    raise self.damage(f"{name} is of another kind than what was written")
+                kept[name] = value
+        return kept
 
     def salvaged(self) -> str | None:
         """A line about the damaged journal that this one came from, until its new chain has begun."""
