@@ -20,7 +20,6 @@ from device.link.hints import Hints
 from device.link.line import Access, Line, MqttVersion
 from device.link.topics import Topics
 from device.link.uplink import Uplink
-from device.post import JOURNAL as JOURNAL_PART
 from device.post import Post
 from device.readings import BadgeRead, Instant, Reading, Started
 from device.record.journal_reader import JournalReader
@@ -34,6 +33,7 @@ from device.rules.roster import Officer, Roster
 from device.rules.rule import Seat
 from device.rules.timekeeping import TimekeepingRule
 from device.seams import Watcher
+from device.unread import JOURNAL as JOURNAL_PART
 
 KNOWN = bytes.fromhex("04A1B2C3D4E5F6")
 OTHER = bytes.fromhex("0499887766554433"[:14])
