@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from picture_bench import CLIENT, OFFSET_MS, WHY, Bench, bench, broker_at, noise, photo, sha256_of
 from PIL import Image
 from proxy import proxied
+from volatile_disk import unusable, volatile_disk
 from waiting import until
 
 from device.config_link import LinkSection
@@ -19,6 +20,7 @@ from device.link.pacing import DEAD_AFTER_MS
 from device.link.picture_line import IDLE_MS, LONGEST_PAUSE_MS
 from device.pictures.handing import BREAKS, GONE_AN_HOUR, READ_AGAIN_MS
 from device.readings import PartSighted, PictureGone, PictureTaken, Replayed
+from device.record.pictures import LEFT_TO_JOURNAL_BYTES
 
 FAST = 100_000_000
 BASE = "guardpost/jember/kpu-gate"
@@ -196,6 +198,37 @@ def test_a_full_store_that_meets_a_broker_of_small_packets_replaces_and_loses_no
         post.online(broker.port)
         assert smaller.replaces == replaced
         assert {heard.topic.rpartition("/")[2] for heard in arrived(far, 3)} == {*others, smaller.sha256}
+        assert post.heard(PictureGone) == []
+
+
+@pytest.mark.skipif(unusable() is not None, reason=str(unusable()))
+def test_what_a_broker_cannot_take_waits_until_the_disk_has_room_for_smaller_ones(tmp_path: Path) -> None:
+    lines = ("allow_anonymous true", "max_packet_size 60000")
+    with (
+        mosquitto(tmp_path / "broker", lines=lines) as broker,
+        volatile_disk(tmp_path / "rig") as disk,
+        bench(disk.mount, rate=FAST) as post,
+        listening(broker.port) as far,
+    ):
+        large = post.taken(*(replace(photo(), jpeg=noise(640, 480 + 8 * number)) for number in range(3)))
+        disk.fill(LEFT_TO_JOURNAL_BYTES)
+        for sha256 in large:
+            post.worker.again(ORDER, sha256)
+        post.online(broker.port)
+        for times in range(1, 4):
+            post.clock.ahead_ms += READ_AGAIN_MS
+            assert "larger than the broker takes" in str(post.until_heard(Replayed, times).reply["error"])
+        assert post.heard(PictureGone) == []
+        assert (len(post.names("waiting")), post.names("sent"), post.names("new")) == (3, [], [])
+        disk.well()
+        post.clock.ahead_ms += READ_AGAIN_MS
+        post.until_heard(PictureTaken, 6)
+        smaller = post.heard(PictureTaken)[3:]
+        for taken in smaller:
+            post.announce(taken)
+        post.online(broker.port)
+        assert {taken.replaces for taken in smaller} == set(large)
+        assert {sha256_of(heard.payload) for heard in arrived(far, 3)} == {taken.sha256 for taken in smaller}
         assert post.heard(PictureGone) == []
 
 
