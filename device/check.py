@@ -16,7 +16,7 @@ from device.link.line import Line, MqttVersion
 from device.look import certificates, readers
 from device.outgoing import access
 from device.readings import Clock, Connected, Disconnected, Instant, Reading
-from device.record.journal import DONE, Journal
+from device.record.journal_reader import DONE, JournalReader
 from device.record.opening import JOURNAL
 from device.record.reserve import RESERVE_BYTES, ROOM_AT_LEAST
 from device.result import Result
@@ -92,7 +92,7 @@ def _journal(config: Config) -> Result:
     try:
         if not file.exists():
             return Result(part, True, "none yet: begins with the first start")
-        with closing(Journal.read_only(file)) as journal:
+        with closing(JournalReader.open(file)) as journal:
             newest, done, used = journal.newest(), journal.cursors().get(DONE, 0), journal.used_bytes()
             events = newest - journal.oldest() + 1 if newest else 0
     except JournalDamaged as error:

@@ -14,11 +14,11 @@ MOST_PICTURE_BYTES = 8 << 20
 MAX_SAFE_INTEGER = 2**53 - 1
 NO_HASH = "0" * 64
 
-_MAX_TEXT = 300
+MAX_TEXT = 300
 _MAX_SHORT = 120
 
 
-def _one_line(value: object, most: int = _MAX_TEXT) -> object:
+def _one_line(value: object, most: int = MAX_TEXT) -> object:
     """Texts come from error messages: one line of valid Unicode, cut to ``most`` characters."""
     if not isinstance(value, str):
         return value
@@ -31,7 +31,7 @@ def _short(value: object) -> object:
     return _one_line(value, _MAX_SHORT)
 
 
-Text = Annotated[str, BeforeValidator(_one_line), Field(max_length=_MAX_TEXT)]
+Text = Annotated[str, BeforeValidator(_one_line), Field(max_length=MAX_TEXT)]
 Time = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$", max_length=24)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Uuid = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]

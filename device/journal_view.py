@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from device.errors import ChainError, JournalDamaged, StateError
 from device.events import SelfTested
 from device.record.chain import read
-from device.record.journal import Journal, Row
+from device.record.journal_reader import JournalReader, Row
 from device.record.opening import JOURNAL
 from device.record.places import Places
 from device.record.raw_log import Counted, beside, frames_counted, log_broke_off
@@ -57,7 +57,7 @@ def verify(state_dir: Path) -> int:
     count = 0
     counted = frames_counted(beside(file, "-shm"))
     try:
-        with closing(Journal.read_only(file)) as journal:
+        with closing(JournalReader.open(file)) as journal:
             oldest, newest = journal.bounds()
             places, at = Places(journal), oldest - 1
             rows = places.in_order(journal.all_rows(), at)
@@ -83,7 +83,7 @@ def _first_lost(file: Path, why: str, counted: Counted | None) -> str:
         with TemporaryDirectory() as folder:
             new = Path(folder) / JOURNAL
             salvage(file, new, None, str, counted)
-            with closing(Journal.read_only(new)) as journal:
+            with closing(JournalReader.open(new)) as journal:
                 before = dict(journal.chains())
                 for chain, first, _ in journal.holes():
                     position = f"row {before[chain] + first} " if chain in before else ""
@@ -94,10 +94,10 @@ def _first_lost(file: Path, why: str, counted: Counted | None) -> str:
 
 
 @contextmanager
-def _journal(state_dir: Path) -> Iterator[Journal]:
+def _journal(state_dir: Path) -> Iterator[JournalReader]:
     """The journal beside its writer. Raises StateError, also where it turns out to be damaged."""
     file = state_dir / JOURNAL
-    with closing(Journal.read_only(file)) as journal:
+    with closing(JournalReader.open(file)) as journal:
         try:
             yield journal
         except sqlite3.DatabaseError as error:

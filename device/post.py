@@ -5,7 +5,7 @@ import logging
 import queue
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -22,7 +22,7 @@ from device.effects import (
     Show,
     TakePicture,
 )
-from device.errors import JournalDamaged, NotReadable, NotRecorded
+from device.errors import JournalDamaged, NotRecorded
 from device.events import Draft, Jwk, rfc3339
 from device.readings import (
     Arrived,
@@ -37,8 +37,6 @@ from device.readings import (
     Disconnected,
     Instant,
     Misasked,
-    PartBlind,
-    PartSighted,
     PictureFailed,
     Reading,
     Replayed,
@@ -53,6 +51,7 @@ from device.record.upkeep import Delivery
 from device.rules.rule import Seat
 from device.seams import Journal, Link, Panel, Pictures, Upkeep, Watcher
 from device.turn import Turn
+from device.unread import Unread
 
 BATCH = 256
 LONGEST_SLEEP_MS = 1_000
@@ -61,12 +60,6 @@ KEPT_READINGS = 1_000
 """Readings other than taps that wait for the disk to come back; more than this are counted."""
 STOP_WITHIN_MS = 2_500
 """How long a stopping post works off what was read, and waits for the broker to acknowledge what it has."""
-
-UNREAD_MS = 60_000
-"""A disk that gives the journal not back for so long will not: what it does give is then saved into a new one."""
-
-JOURNAL = "journal"
-"""What is blind while the disk gives nothing back."""
 
 _TAPS = (BadgeRead, ButtonPressed)
 _AT_ONCE = (*_TAPS, StopRequested, Crashed)
@@ -123,9 +116,7 @@ class Post:
         self._failure_told = False
         self._short: str | None = None
         self._short_ms: int | None = None
-        self._unread: NotReadable | None = None
-        self._unread_since_ms: int | None = None
-        self._silent = False
+        self._unread = Unread(journal.unreadable, clock)
         self._unanswered: Sequence[BadgeRead | ButtonPressed] = ()
         self._not_before_ms = 0
         self._line_shown: bool | None = None
@@ -164,7 +155,7 @@ class Post:
         heard: list[RuleReading] = []
         for reading in batch:
             if isinstance(reading, Connected | Disconnected | Delivered | Arrived):
-                with self._readable():
+                with self._unread.noted():
                     heard.extend(self._link.take(reading))
             else:
                 heard.append(reading)
@@ -181,12 +172,13 @@ class Post:
                 log.critical("%s died: %s; the post stops and should be started again", reading.thread, reading.why)
                 self._exit = EXIT_CRASHED
         self._show_line(now)
-        with self._readable():
+        with self._unread.noted():
             self._link.work(now, self._newest, self._holds)
             self._upkeep.work(now, self._delivery, idle=self._inbox.empty())
         if self._pictures is not None:
             self._pictures.work(self._link.done, self._link.through)
-        self._tell_unread(now)
+        if (told := self._unread.told(now)) is not None:
+            self._inbox.put(told)
         self._show_line(now)
         for watcher in self._watchers:
             watcher.passed(now, self._status)
@@ -198,45 +190,11 @@ class Post:
             self._line_since = rfc3339(now.wall_ms) if self._link.up else None
             self._panel.line(self._link.up)
 
-    @contextlib.contextmanager
-    def _readable(self) -> Iterator[None]:
-        """A disk that does not give back what is on it stops what reads it, not the post."""
-        try:
-            yield
-        except JournalDamaged as error:
-            self._unread = self._not_given_back(error)
-        except NotReadable as error:
-            self._unread = error
-
-    def _not_given_back(self, error: JournalDamaged) -> NotReadable:
-        """A read that failed is damage to SQLite (vdbe.c: SQLITE_IOERR_CORRUPTFS); the disk may do better again.
-
-        Raises ``error`` where it is damage, or has lasted as long.
-        """
-        now_ms = self._clock.now().uptime_ms
-        lasts = self._unread_since_ms is not None and now_ms - self._unread_since_ms >= UNREAD_MS
-        why = None if lasts else self._journal.unreadable()
-        if lasts or (why is None and not self._silent):
-            raise error
-        self._silent = why is not None  # where it has just come back, another look decides
-        return NotReadable(f"{why or error}; mend the disk")
-
-    def _tell_unread(self, now: Instant) -> None:
-        """Once when the journal cannot be read, and once when it can again."""
-        error, self._unread = self._unread, None
-        if error is not None and self._unread_since_ms is None:
-            log.error("%s", error)
-            self._inbox.put(PartBlind(now, JOURNAL, str(error)))
-            self._unread_since_ms = now.uptime_ms
-        elif error is None and self._unread_since_ms is not None:
-            self._inbox.put(PartSighted(now, JOURNAL))
-            self._unread_since_ms, self._silent = None, False
-
     def _look_for_room(self, heard: Sequence[RuleReading], now: Instant) -> None:
         """Before anything is recorded, and each second, since others fill and empty the disk too."""
         if heard or self._short_ms is None or now.uptime_ms - self._short_ms >= RETRY_MS:
             self._short_ms = now.uptime_ms
-            with self._readable():
+            with self._unread.noted():
                 self._short = self._journal.short()
 
     def _wait(self, longest_ms: int) -> list[Reading]:
@@ -275,8 +233,7 @@ class Post:
                 self._not_recorded(readings, error, now)
                 return
             except JournalDamaged as error:
-                self._unread = self._not_given_back(error)
-                self._not_recorded(readings, NotRecorded(str(self._unread)), now)
+                self._not_recorded(readings, NotRecorded(str(self._unread.note(error))), now)
                 return
             self._persisted.update({name: seat.state for name, seat in changed.items()})
             self._began, self._failure_told = (), self._short is not None

@@ -8,7 +8,6 @@ from device.config import Config
 from device.config_camera import CameraSection
 from device.hardware.switched import MainsLine
 from device.parts import switched
-from device.post import JOURNAL
 from device.rules.checkin import CheckinRule
 from device.rules.doors import DoorLimits, DoorsRule
 from device.rules.health import HealthRule
@@ -20,6 +19,7 @@ from device.rules.roster import Roster
 from device.rules.rule import Rule, Seat
 from device.rules.selftest import SelftestRule
 from device.rules.timekeeping import TimekeepingRule
+from device.unread import JOURNAL
 
 
 def rule_seats(config: Config, roster: Roster, snapshots: dict[str, str]) -> tuple[list[Seat[Any]], list[str]]:

@@ -20,7 +20,7 @@ from device.errors import ConfigError, GuardpostError, JournalDamaged, StateErro
 from device.events import rfc3339
 from device.hardware.clock import KernelClock
 from device.readings import Clock
-from device.record.journal import Journal, Row
+from device.record.journal_reader import JournalReader, Row
 from device.record.opening import JOURNAL, LOCK
 from device.result import Result
 from device.secrecy import STRUCK, Secrets
@@ -153,7 +153,7 @@ def _state_folder(post: Post) -> str:
 
 
 def _health(post: Post) -> str:
-    journal = Journal.read_only(post.state_dir / JOURNAL)
+    journal = JournalReader.open(post.state_dir / JOURNAL)
     found: dict[str, Any] = {}
     reads: dict[str, Callable[[], object]] = {
         "oldest": journal.oldest,
@@ -176,14 +176,14 @@ def _health(post: Post) -> str:
 
 
 def _events(post: Post) -> bytes:
-    journal = Journal.read_only(post.state_dir / JOURNAL)
+    journal = JournalReader.open(post.state_dir / JOURNAL)
     try:
         return b"".join(map(_line, _last_rows(journal)))
     finally:
         journal.close()
 
 
-def _last_rows(journal: Journal) -> Sequence[Row]:
+def _last_rows(journal: JournalReader) -> Sequence[Row]:
     """The newest rows; of a damaged journal, those of them that can be read."""
     newest = journal.newest()
     try:

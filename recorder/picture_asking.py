@@ -4,6 +4,7 @@ import json
 import logging
 import time
 import uuid
+from operator import itemgetter
 from sqlite3 import Row
 
 from device.events import rfc3339
@@ -22,6 +23,15 @@ UNANSWERED = 4
 ORDER_LIVES_S = 600
 GRACE_BYTES = 256 << 10
 """A picture that is so many times as large has so many times the grace: at 120 s that is 2 kB/s."""
+
+_SOURCES = "SELECT DISTINCT source FROM picture WHERE since_ms NOT NULL"
+_GRACE = f"?1 * max(1, bytes / {GRACE_BYTES})"
+_LONGEST_WAITING = f"""
+SELECT source, sha256, bytes, since_ms FROM picture
+WHERE source = ?4 AND since_ms NOT NULL AND since_ms + min({_GRACE} << min(asked, 16), ?2) <= ?3
+  AND NOT ((chain, seq) > (?5, ?6) AND ?7 < {_GRACE})
+ORDER BY since_ms LIMIT 1
+"""
 
 _log = logging.getLogger(__name__)
 
@@ -86,23 +96,18 @@ class Asking:
 
     def _due(self, now_ms: int, now: float) -> list[Row]:
         """Of each post that is online the longest waiting one that does not come by itself."""
-        grace = f"?1 * max(1, bytes / {GRACE_BYTES})"
-        sql = (
-            f"SELECT source, sha256, chain, seq, bytes, {grace} AS grace_ms FROM picture "
-            f"WHERE since_ms NOT NULL AND since_ms + min({grace} << min(asked, 16), ?2) <= ?3 ORDER BY since_ms"
-        )
         with self._store.snapshot():
-            rows = self._store.rows(sql, self._grace_ms, LONGEST_PAUSE_S * 1000, now_ms)
-            first: dict[str, Row] = {}
-            for row in rows:
-                if row["source"] not in first and not self._is_coming(row, now):
-                    first[row["source"]] = row
-            return [row for row in first.values() if self._can_be_asked(row, now_ms)]
+            sources = [row["source"] for row in self._store.rows(_SOURCES)]
+            first = [row for source in sources if (row := self._longest_waiting(source, now_ms, now)) is not None]
+            return [row for row in sorted(first, key=itemgetter("since_ms")) if self._can_be_asked(row, now_ms)]
 
-    def _is_coming(self, row: Row, now: float) -> bool:
-        """Whether the post has sent, not long ago, what it has to send before this one."""
-        at, event = self._came.get(row["source"], (float("-inf"), (0, 0)))
-        return event < (row["chain"], row["seq"]) and now - at < row["grace_ms"] / 1000
+    def _longest_waiting(self, source: str, now_ms: int, now: float) -> Row | None:
+        """Without those before which the post has sent something not long ago: they come in their turn."""
+        at, (chain, seq) = self._came.get(source, (float("-inf"), (0, 0)))
+        quiet_ms = (now - at) * 1000
+        return self._store.row(
+            _LONGEST_WAITING, self._grace_ms, LONGEST_PAUSE_S * 1000, now_ms, source, chain, seq, quiet_ms
+        )
 
     def _can_be_asked(self, row: Row, now_ms: int) -> bool:
         source = row["source"]

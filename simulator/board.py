@@ -2,8 +2,9 @@
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import CLOCK_BOOTTIME, clock_gettime
 from typing import TypeVar
@@ -19,6 +20,7 @@ from simulator.officer import BUZZER, LOOKS, OUTPUTS, Officer, Seen
 from simulator.scenery import Scenery
 
 START_WITHIN_S = 15.0
+_LOOK_S = 0.2
 PATIENCE_S = 3.0
 """How long an officer holds a card before a reader, and then waits for an answer."""
 AWAY_S = 0.7
@@ -81,20 +83,28 @@ class Board:
             *(button.pin for button in config.button),
             *([] if config.ups is None else [config.ups.pin]),
         }
+        self._gone = threading.Event()
         self._sees = threading.Condition()
         self._hands = threading.Lock()
         self._last_card: dict[str, tuple[bytes, float]] = {}
         self.factory.listen(self._changed)
 
     def wait_ready(self) -> None:
-        """Until the device program looks after every input. Raises CommandError if it does not."""
-        ready = self.factory.wait_taken(self._inputs, START_WITHIN_S)
-        if not (ready and all(reader.wait_ready(START_WITHIN_S) for reader in self._readers.values())):
-            raise CommandError(f"the post has not taken its pins within {START_WITHIN_S:g} s; see what it says")
+        """Until the device program looks after every input. Raises CommandError if it does not, or has ended."""
+        until_s = time.monotonic() + START_WITHIN_S
+        waits: list[Callable[[float], bool]] = [partial(self.factory.wait_taken, self._inputs)]
+        waits += [reader.wait_ready for reader in self._readers.values()]
+        for taken in waits:
+            while not taken(_LOOK_S):
+                if self._gone.is_set():
+                    raise CommandError("the post has ended; see what it said")
+                if time.monotonic() >= until_s:
+                    why = f"the post has not taken its pins within {START_WITHIN_S:g} s"
+                    raise CommandError(f"{why}; see what it says")
 
     def gone(self) -> None:
-        """The device program has ended: a command that waits for it is refused at once."""
-        self.factory.gone()
+        """The device program has ended: no command waits for it any more."""
+        self._gone.set()
 
     def tap(self, uid: bytes, reader: str | None = None) -> Response:
         """Hold a card before a reader until it was read; the answer that follows. Raises CommandError."""

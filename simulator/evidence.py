@@ -7,7 +7,7 @@ from pathlib import Path
 from device.errors import StateError
 from device.events import Envelope
 from device.record.chain import event_hash, read
-from device.record.journal import Journal
+from device.record.journal_reader import JournalReader
 from device.record.opening import JOURNAL
 from recorder.store import Store
 
@@ -66,7 +66,7 @@ class Evidence:
 
     def _new(self) -> Iterator[Recorded]:
         try:
-            journal = Journal.read_only(self._journal)
+            journal = JournalReader.open(self._journal)
         except StateError:
             if self._position:
                 raise

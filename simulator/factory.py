@@ -125,7 +125,6 @@ class SimFactory(MockFactory):  # type: ignore[misc]
         self._lock = threading.Lock()
         self._takes = threading.Condition()
         self._taken: set[int | str] = set()
-        self._gone = False
         self._pins_lock = threading.Lock()
         self.deaf = False
         """The driver's thread has died: no edge of any input comes any more, while levels are still read right."""
@@ -168,19 +167,9 @@ class SimFactory(MockFactory):  # type: ignore[misc]
             self._takes.notify_all()
 
     def wait_taken(self, inputs: Set[int | str], timeout_s: float) -> bool:
-        """Wait until all of ``inputs`` (BCM numbers, and names of ``chip_select``) were taken by the program.
-
-        False after ``timeout_s``, and at once where the program has ended.
-        """
+        """Wait until all of ``inputs`` (BCM numbers, and names of ``chip_select``) were taken by the program."""
         with self._takes:
-            self._takes.wait_for(lambda: self._gone or inputs <= self._taken, timeout_s)
-            return inputs <= self._taken
-
-    def gone(self) -> None:
-        """The device program has ended: nobody waits for it any more."""
-        with self._takes:
-            self._gone = True
-            self._takes.notify_all()
+            return self._takes.wait_for(lambda: inputs <= self._taken, timeout_s)
 
     def changed(self, pin: int, level: bool, tone_hz: int = 0) -> None:
         """An output pin says that it changed."""

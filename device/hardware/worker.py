@@ -14,8 +14,9 @@ LOOKS = 8
 Looks are counted, not time: a process that was stopped for an hour, or whose loop waited for the disk, has not
 looked, so it does not take its workers for dead when it goes on.
 """
-END_WITHIN_S = 1.0
-"""Far longer than the longest round that cannot be cut short: one poll of a reader, at most 50 ms."""
+END_WITHIN_S = 2.0
+"""Longer than the longest round that cannot be cut short: a reader on a serial line that is silent as it is
+started, and again as it is closed, 1.2 s."""
 
 log = logging.getLogger(__name__)
 
@@ -65,9 +66,9 @@ class Worker:
             self._given_up += 1
 
     def ended(self) -> bool:
-        """Wait for the thread, which was asked to end; False for one that hangs: its devices are left alone."""
+        """Wait for the thread, which was asked to end; False for one that hangs: its devices are left to it."""
         if self._thread is not None:
-            # One that was given up is not waited for, or each of them would cost the farewell a second.
+            # One that was given up is not waited for, or each of them would cost the farewell its time.
             self._thread.join(0 if self._missed >= LOOKS else END_WITHIN_S)
             if self._thread.is_alive():
                 log.error("%s hangs, and is left behind", self.part)

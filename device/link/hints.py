@@ -11,7 +11,7 @@ from device.events import Jwk, rfc3339
 from device.link.topics import Topics
 from device.readings import Instant
 from device.record.chain import event_hash
-from device.record.journal import ChainRow, Row
+from device.record.journal_reader import ChainRow, Row
 
 
 class Hint(Enum):

@@ -12,7 +12,7 @@ from device.link.hints import Rows, spans
 from device.link.receipts import Acknowledged, Rollback, Stored, judge, read_receipt
 from device.link.sender import Sender
 from device.readings import Arrived, Refused, Removed, ReplayRange, RolledBack, RuleReading, Trouble
-from device.record.journal import DONE
+from device.record.journal_reader import DONE
 
 UNRECEIPTED_ROWS = 500
 """While receipts arrive, no more than this are sent beyond them, and so many go again for one receipt."""

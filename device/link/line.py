@@ -237,9 +237,7 @@ class Line:
     ) -> None:
         mute = not self._accepted
         self._gone.set()
-        self._ended(
-            "closed before it answered; is it an MQTT broker?" if mute else f"line lost: {reason}", mute=mute
-        )
+        self._ended("closed before it answered; is it an MQTT broker?" if mute else _lost(reason), mute=mute)
 
     def _on_publish(
         self, _client: mqtt.Client, _userdata: object, mid: int, reason: ReasonCode, _properties: Properties | None

@@ -94,7 +94,7 @@ class PictureLine:
     def somebody_listens(self, now: Instant) -> None:
         """A pause that was made since nobody did is over."""
         if self._unheard:
-            self._failures, self._pause_ms = 0, now.uptime_ms
+            self._afresh(now)
 
     def take(self, reading: LinkReading) -> Answer | None:
         """Something happened on the line."""
@@ -122,7 +122,7 @@ class PictureLine:
         if through != self._through:
             self._through = through
             if through is not None:
-                self._failures, self._pause_ms = 0, now.uptime_ms
+                self._afresh(now)
         call = self._call
         if call is None:
             if wanted and through is not None and now.uptime_ms >= self._pause_ms:
@@ -168,9 +168,17 @@ class PictureLine:
 
     def _lost(self, at: Instant, why: str) -> Answer | None:
         on_its_way = self.busy
-        self._call, self._unheard = None, False
+        self._call = None
+        if on_its_way:
+            self._unheard = False
+        elif at.uptime_ms < self._pause_ms:
+            return None  # an idle line has ended: the pause goes on as it was
         self._failed(at, why)
         return Answer(None) if on_its_way else None
+
+    def _afresh(self, now: Instant) -> None:
+        """What failed before counts no more."""
+        self._failures, self._pause_ms, self._unheard = 0, now.uptime_ms, False
 
     def _failed(self, at: Instant, why: str) -> None:
         longest_ms = min(FIRST_PAUSE_MS << min(self._failures, 16), LONGEST_PAUSE_MS)

@@ -31,7 +31,8 @@ from device.readings import (
     RuleReading,
     Trouble,
 )
-from device.record.journal import DONE, Row, Sent
+from device.record.journal import Sent
+from device.record.journal_reader import DONE, Row
 
 CLOSE_WITHIN_S = 1.0
 PACKET_TOO_LARGE = 0x95

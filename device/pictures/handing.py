@@ -216,15 +216,7 @@ class Handing:
         if content is None or (made := self._shrink(content, most)) is None:
             return "it cannot be made smaller"
         smaller, width, height = made
-        # What it replaces is the first that makes room for it.
-        waited = kept.name in self._store.waiting
-        self._store.has_sent(kept, now)
-        try:
-            sha256 = self._store.store(smaller, now, urgent=False)
-        except GuardpostError:
-            if waited:
-                self._store.waits_again(kept)
-            raise
+        sha256 = self._store.store(smaller, now, urgent=False, instead=kept)
         taken_ms = wall_ms_of(told["taken"])
         return PictureTaken(
             now,

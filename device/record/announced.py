@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from device.record.journal import Journal
+from device.record.journal_reader import JournalReader
 
 LOOK_BACK = 2_000
 """Far more events than are recorded before a disk writes by itself that a picture moved to another folder."""
@@ -20,7 +20,7 @@ def announcing(journal: Path, pictures: Collection[str]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     if pictures:
-        with closing(Journal.read_only(journal)) as opened:
+        with closing(JournalReader.open(journal)) as opened:
             newest = opened.newest()
             for after in range(max(0, newest - LOOK_BACK), newest, _AT_ONCE):
                 for row in opened.rows(after, _AT_ONCE):
@@ -36,7 +36,7 @@ def recorded(journal: Path, event: str) -> dict[str, Any] | None:
     Raises StateError, JournalDamaged, NotReadable.
     """
     chain, _, seq = event.partition("/")
-    with closing(Journal.read_only(journal)) as opened:
+    with closing(JournalReader.open(journal)) as opened:
         before = dict(opened.chains()).get(chain)
         rows = [] if before is None else opened.rows(before + int(seq) - 1, 1)
     members = json.loads(rows[0].event) if rows else {}

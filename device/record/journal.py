@@ -1,24 +1,25 @@
 """The journal: every event as its exact bytes in one SQLite file, with the rules' snapshots and the cursor."""
 
-import hashlib
 import logging
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Self
 
 from device.errors import JournalDamaged, NotReadable, NotRecorded, StateError
 from device.record.chain import Sealed
+from device.record.journal_reader import NEWEST, OLDEST, SALVAGED, JournalReader
 from device.record.journal_schema import (
+    CURSOR,
+    SNAPSHOT,
     Database,
     bound_memory,
     check_version,
     is_damage,
     is_disk_trouble,
     is_full,
-    kept_sum,
     make_or_upgrade,
     put_kept,
 )
@@ -28,44 +29,13 @@ from device.record.room import Room, Tables
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T", str, int)
-
 CHECKPOINT_IDLE_BYTES = 4 << 20
 CHECKPOINT_BUSY_BYTES = 64 << 20
 """How much write-ahead log is copied into the database at an idle moment, and how much at any moment."""
 CHECKPOINT_TIGHT_BYTES = 256 << 10
 """How much where the disk is nearly full: the database must still find room to grow by it."""
-SALVAGED = "salvaged"
-"""Stands among the snapshots from salvage to the first event of the new chain: a start between may die."""
 _EMPTY_CHAINS_KEPT = 16
-_COMMIT_BYTES = 3 * 4096  # what a commit writes besides its events: snapshots, cursor, the tables' roots
-
-DONE = "done"
-"""The cursor up to which a broker has acknowledged every event."""
-OLDEST, NEWEST = "oldest", "newest"
-"""Cursors of the journal itself: what the table of events gives must be what was last committed."""
-
-
-class Row(NamedTuple):
-    """One event as it is kept."""
-
-    position: int
-    event: bytes
-
-
-class Hole(NamedTuple):
-    """Numbers of a chain, ``first`` to ``last``, that are gone for good."""
-
-    chain: str
-    first: int
-    last: int
-
-
-class ChainRow(NamedTuple):
-    """A chain of this journal: its number ``n`` stands at position ``before + n``."""
-
-    chain: str
-    before: int
+_COMMIT_BYTES = 2 * 4096  # what a commit writes besides its events: snapshots and cursors, the tables' roots
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +49,17 @@ class Sent:
     alarms: Collection[int] = ()
 
 
-class Journal:
-    """One post's journal. Used by one thread only.
+class Journal(JournalReader):
+    """One post's journal, to be written. Used by one thread only.
 
     Durability: WAL with ``synchronous=FULL`` is one fdatasync of the log per commit
     (SQLite, "PRAGMA synchronous"), and the only setting besides DELETE with EXTRA that lost nothing
-    when power was cut in the middle of writes. Reads raise JournalDamaged and NotReadable.
+    when power was cut in the middle of writes.
     """
 
     def __init__(self, database: sqlite3.Connection, file: Path, most_bytes: int | None = None) -> None:
-        """Use ``Journal.open`` or ``Journal.read_only``."""
-        self._database = database
-        self._file = file
+        """Use ``Journal.open``."""
+        super().__init__(database, file)
         self._reserve = Reserve.of(file)
         self._room = Room(file, most_bytes, self._reserve, self._tables)
         log = file.with_name(f"{file.name}-wal")
@@ -98,7 +67,6 @@ class Journal:
         self._readback = Readback([file, log])
         self._measured: tuple[int, Tables] | None = None
         self._said = ""
-        self._damaged = False
 
     @classmethod
     def open(cls, file: Path, most_bytes: int | None = None) -> Self:
@@ -130,58 +98,6 @@ class Journal:
             undo.pop_all()
             return cls(database, file, most_bytes)
 
-    @classmethod
-    def read_only(cls, file: Path) -> Self:
-        """Open an existing journal beside its writer. Raises StateError, JournalDamaged."""
-        try:
-            size = file.stat().st_size
-        except FileNotFoundError:
-            raise StateError(f"{file}: no journal there; has this post ever run?") from None
-        except OSError as error:
-            raise StateError(f"{file}: cannot be read ({error.strerror}); see who owns it") from None
-        if size == 0:  # SQLite would delete its log
-            raise JournalDamaged("cannot be read as a journal: it is empty")
-        address = f"{file.absolute().as_uri()}?mode=ro"
-        log = file.with_name(f"{file.name}-wal")
-        try:
-            return cls._read(file, address)
-        except StateError:
-            # A disk that takes nothing has no room for the index of a log; where there is no log, none is needed.
-            if log.exists() and log.stat().st_size > 0:
-                raise
-            return cls._read(file, f"{address}&immutable=1")
-
-    @classmethod
-    def _read(cls, file: Path, address: str) -> Self:
-        try:
-            database = sqlite3.connect(address, uri=True, timeout=5.0, factory=Database)
-        except sqlite3.DatabaseError as error:
-            raise StateError(f"{file}: cannot be read as a journal ({error})") from None
-        with ExitStack() as undo:
-            undo.callback(database.close)
-            try:
-                bound_memory(database)
-                check_version(database, file)
-            except sqlite3.DatabaseError as error:
-                if is_damage(error):
-                    raise JournalDamaged(f"cannot be read as a journal: {error}") from None
-                raise StateError(f"{file}: cannot be read as a journal ({error})") from None
-            undo.pop_all()
-            return cls(database, file)
-
-    def close(self, as_it_stands: bool = False) -> None:
-        """Close the file. ``as_it_stands``: it is damaged, and stays so for salvage, as after ``damage``.
-
-        Whoever closes it last copies the log into the database and deletes it, unless another has it open.
-        """
-        with ExitStack() as stack:
-            if as_it_stands or self._damaged:
-                with suppress(sqlite3.DatabaseError):
-                    other = sqlite3.connect(f"{self._file.absolute().as_uri()}?mode=ro", uri=True, factory=Database)
-                    stack.callback(other.close)
-                    other.execute("SELECT * FROM sqlite_master").fetchall()
-            self._database.close()
-
     # Writing
 
     def append(self, events: Sequence[Sealed], snapshots: Mapping[str, str], sent: Sent) -> int:
@@ -193,9 +109,9 @@ class Journal:
             if (over := self._room.over()) is not None:
                 raise NotRecorded(over)
             position = self._insert(events)
-            put_kept(self._database, "snapshots", snapshots)
+            put_kept(self._database, SNAPSHOT, snapshots)
             self._note(sent)
-            put_kept(self._database, "cursors", {NEWEST: position})
+            put_kept(self._database, CURSOR, {NEWEST: position})
         return position
 
     def keep(self, sent: Sent, remove_to: int = 0) -> None:
@@ -237,7 +153,7 @@ class Journal:
         position = self.newest()
         for sealed in events:
             if sealed.head.seq == 1:
-                self._database.execute("DELETE FROM snapshots WHERE rule = ?", (SALVAGED,))
+                self._forget(SNAPSHOT, SALVAGED)
                 self._database.execute("INSERT INTO chains VALUES (?, ?)", (sealed.head.chain, position))
             position += 1
             row = (position, sealed.event, bytes.fromhex(sealed.head.hash))
@@ -250,7 +166,7 @@ class Journal:
         return position
 
     def _note(self, sent: Sent) -> None:
-        put_kept(self._database, "cursors", sent.cursors)
+        put_kept(self._database, CURSOR, sent.cursors)
         closed = ((alarm,) for alarm in sent.alarms)
         self._database.executemany("DELETE FROM alarms WHERE position = ?", closed)
 
@@ -259,13 +175,16 @@ class Journal:
         self._database.execute("DELETE FROM events WHERE position <= ?", (through,))
         self._database.execute("DELETE FROM alarms WHERE position <= ?", (through,))
         oldest = self.oldest()
-        put_kept(self._database, "cursors", {OLDEST: oldest})
+        put_kept(self._database, CURSOR, {OLDEST: oldest})
         chains = self.chains()
         ends = [self.newest(), *(before for _, before in chains)]
         emptied = [chain for (chain, _), end in zip(chains, ends, strict=False) if end < oldest]
         for chain in emptied[_EMPTY_CHAINS_KEPT:]:
             self._database.execute("DELETE FROM chains WHERE chain = ?", (chain,))
-            self._database.execute("DELETE FROM cursors WHERE name = ?", (chain,))
+            self._forget(CURSOR, chain)
+
+    def _forget(self, kind: str, name: str) -> None:
+        self._database.execute("DELETE FROM kept WHERE kind = ? AND name = ?", (kind, name))
 
     def _roll_back(self) -> None:
         self._measured = None
@@ -287,22 +206,12 @@ class Journal:
         """Whether what may be removed should be, however young it is."""
         return self._room.pressed()
 
-    def used_bytes(self) -> int:
-        """Bytes of the tables. What was removed is used again before the file grows."""
-        return self._tables().used
-
     def _tables(self) -> Tables:
         """Asked for several times in each turn, they change by what is written here alone."""
         changes = self._database.total_changes
         if self._measured is None or self._measured[0] != changes:
-            self._measured = changes, self._measure()
+            self._measured = changes, super()._tables()
         return self._measured[1]
-
-    def _measure(self) -> Tables:
-        (pages,), (free,), (size,) = (
-            self._all(f"PRAGMA {name}")[0] for name in ("page_count", "freelist_count", "page_size")
-        )
-        return Tables((pages - free) * size, free * size)
 
     def checkpoint(self, idle: bool) -> None:
         """Copy the write-ahead log into the database once it is large.
@@ -326,119 +235,6 @@ class Journal:
             log.warning("%s", line)
         self._said = line
 
-    # Reading
-
-    def newest(self) -> int:
-        """Position of the newest event, 0 for none."""
-        return int(self._all("SELECT coalesce(max(position), 0) FROM events")[0][0])
-
-    def oldest(self) -> int:
-        """Position of the oldest event still kept, 0 for none."""
-        return int(self._all("SELECT coalesce(min(position), 0) FROM events")[0][0])
-
-    def cursors(self) -> dict[str, int]:
-        """The positions as last committed: ``done``, and how far each chain is receipted, by its id."""
-        return {name: position for name, position in self._cursors().items() if name not in (OLDEST, NEWEST)}
-
-    def bounds(self) -> tuple[int, int]:
-        """The positions of the oldest and the newest event as last committed: (1, 0) for none."""
-        cursors = self._cursors()
-        return cursors.get(OLDEST, 1), cursors.get(NEWEST, self.newest())
-
-    def _cursors(self) -> dict[str, int]:
-        return dict(self._kept("SELECT name, position, sum FROM cursors", int))
-
-    def alarms(self) -> list[int]:
-        """Positions of the alarms that no broker has acknowledged."""
-        return [position for (position,) in self._all("SELECT position FROM alarms ORDER BY position")]
-
-    def rows(self, after: int, limit: int, *, as_written: bool = True) -> list[Row]:
-        """At most ``limit`` events behind position ``after``, in order.
-
-        ``as_written``: one that is not what was written is damage; else each is given as it is found.
-        """
-        query = "SELECT position, event, hash FROM events WHERE position > ? ORDER BY position LIMIT ?"
-        rows, at = [], after
-        for position, event, digest in self._all(query, (after, limit)):
-            if position <= at:  # pages changed places
-                raise self.damage(f"{self.named(at + 1)} is missing, row {position} is in its place")
-            at = position
-            # SQLite keeps a value's type with the value, so a flipped bit may make a text of it.
-            found = event if isinstance(event, bytes) else str(event).encode()
-            if as_written and (found is not event or hashlib.sha256(found).digest() != digest):
-                raise self.damage(f"{self.named(position)} is not what was written")
-            rows.append(Row(position, found))
-        return rows
-
-    def all_rows(self) -> Iterator[Row]:
-        """Every event, in order, without holding them all in memory; what stands before damage comes before it."""
-        after, limit = 0, 1000
-        while True:
-            try:
-                rows = self.rows(after, limit)
-            except JournalDamaged:
-                if limit == 1:
-                    raise
-                limit = 1
-                continue
-            if not rows:
-                return
-            yield from rows
-            after = rows[-1].position
-
-    def chains(self) -> list[ChainRow]:
-        """Every chain of this journal, newest first."""
-        query = "SELECT chain, before FROM chains ORDER BY before DESC"
-        return [ChainRow(*row) for row in self._typed(query, str, int)]
-
-    def named(self, position: int) -> str:
-        """A row and what is there, or should be: ``row 7 (<chain>/3)``."""
-        found = next((chain for chain in self.chains() if chain.before < position), None)
-        return f"row {position}" + ("" if found is None else f" ({found.chain}/{position - found.before})")
-
-    def holes(self) -> list[Hole]:
-        """What salvage did not find of the damaged journals that this one came from."""
-        query = "SELECT chain, first, last FROM lost ORDER BY rowid"
-        return [Hole(*found) for found in self._typed(query, str, int, int)]
-
-    def snapshots(self) -> dict[str, str]:
-        """The rules' snapshots by rule name."""
-        return dict(self._kept("SELECT rule, state, sum FROM snapshots", str))
-
-    def _kept(self, query: str, kind: type[T]) -> Iterator[tuple[str, T]]:
-        for name, value, found in self._typed(query, str, kind, int):
-            if found != kept_sum(name, value):
-                raise self.damage(f"{name} is not what was written")
-            yield name, value
-
-    def salvaged(self) -> str | None:
-        """A line about the damaged journal that this one came from, until its new chain has begun."""
-        return self.snapshots().get(SALVAGED)
-
-    def public_jwks(self) -> list[str]:
-        """Every public key this journal's events were signed with, as JWK texts, newest first."""
-        return [jwk for (jwk,) in self._typed("SELECT jwk FROM keys ORDER BY since DESC", str)]
-
-    def _typed(self, query: str, *kinds: type) -> list[Any]:
-        """SQLite keeps a value's kind with the value, so a flipped bit may make bytes of a number."""
-        found = self._all(query)
-        if any(type(value) is not kind for row in found for value, kind in zip(row, kinds, strict=True)):
-            raise self.damage(f"a value is of another kind than what was written ({query})")
-        return found
-
-    def _all(self, query: str, values: Sequence[object] = ()) -> list[Any]:
-        try:
-            return self._database.execute(query, values).fetchall()
-        except sqlite3.Error as error:
-            if is_damage(error):
-                raise self.damage(str(error)) from error
-            raise NotReadable(f"{self._file}: {error}; mend the disk") from error
-
     def unreadable(self) -> str | None:
         """Why the disk does not give the journal back, None if it does: wrong or not, its bytes are there."""
         return self._readback.trouble()
-
-    def damage(self, why: str) -> JournalDamaged:
-        """What to raise where the journal is not what was written: it is then closed as it stands."""
-        self._damaged = True
-        return JournalDamaged(why)

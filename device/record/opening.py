@@ -14,6 +14,7 @@ from device.events import ChainBegan, Draft, Envelope, Jwk, Lost, Position
 from device.readings import Trouble
 from device.record.chain import Chain, Head, read
 from device.record.journal import Journal
+from device.record.journal_reader import JournalReader
 from device.record.journal_schema import is_damage
 from device.record.keys import Kept, SigningKey, signing_key, site_key, sync_folder
 from device.record.places import Places
@@ -172,7 +173,7 @@ def _refused(file: Path, counted: Counted | None) -> str | None:
     if not file.is_file():
         return "not a file"
     try:
-        with closing(Journal.read_only(file)) as journal:
+        with closing(JournalReader.open(file)) as journal:
             journal.newest()
             broke_off = log_broke_off(file, counted)
     except JournalDamaged as error:

@@ -63,12 +63,13 @@ class PictureStore:
 
     # A picture's way
 
-    def store(self, content: bytes, now: Instant, *, urgent: bool) -> str:
+    def store(self, content: bytes, now: Instant, *, urgent: bool, instead: Kept | None = None) -> str:
         """Store a picture durably; its sha256. Raises NotRecorded, StoreFull.
 
-        ``urgent``: where there is no room, those that have waited longest go for it.
+        ``urgent``: where there is no room, those that have waited longest go for it. ``instead``: a larger one that
+        it replaces. That one stays, whatever comes of this: its room is free once it counts as sent.
         """
-        self._make_room(len(content), urgent)
+        self._make_room(len(content), urgent, instead)
         sha256 = hashlib.sha256(content).hexdigest()
         file = self._folder / NEW / sha256
         try:
@@ -95,14 +96,6 @@ class PictureStore:
         # By an unsure clock it would be old as soon as somebody sets that.
         self._date(kept, 0 if now.clock == "unsynced" else now.wall_ms)
         self.sent[kept.name] = kept
-
-    def waits_again(self, kept: Kept) -> None:
-        """It was not handed over after all; told as gone where it has made room meanwhile."""
-        if self.sent.pop(kept.name, None) is None:
-            self._gone(kept.sha256, "removed for a smaller one, which the disk did not take")
-        else:
-            self._move(kept, WAITING)
-            self.waiting[kept.name] = kept
 
     def later(self, kept: Kept) -> None:
         """Let the others that wait pass."""
@@ -189,11 +182,18 @@ class PictureStore:
             return str(self._refused(error))
         return None
 
-    def _make_room(self, length: int, urgent: bool) -> None:
+    def _make_room(self, length: int, urgent: bool, instead: Kept | None) -> None:
         """What was sent goes first, then, for an urgent one, what has waited longest. Raises as ``store``."""
         if length > self._most_bytes:
             raise NotRecorded(f"a picture of {length} bytes is larger than camera.most_bytes; raise that")
-        self._remove_sent(length)
+        self._remove_sent(length, instead)
+        if instead is None:
+            self._push_out(length, urgent)
+        if self._tight(length):
+            raise NotRecorded(self._kept_for_events())
+
+    def _push_out(self, length: int, urgent: bool) -> None:
+        """Keep to ``most_bytes``. Raises as ``store``."""
         if self._over(length) and not urgent and self.waiting:
             raise StoreFull(f"{self._folder}: full of pictures that wait to be sent (camera.most_bytes)")
         while self._over(length) and (oldest := _oldest(self.waiting)) is not None:
@@ -203,12 +203,10 @@ class PictureStore:
             raise NotRecorded(
                 f"{self._folder}: full of pictures that are on their way, or whose events wait to be recorded"
             )
-        if self._tight(length):
-            raise NotRecorded(self._kept_for_events())
 
-    def _remove_sent(self, length: int) -> None:
+    def _remove_sent(self, length: int, but: Kept | None = None) -> None:
         """As many as are in the way of so many bytes. Raises NotRecorded."""
-        while (self._over(length) or self._tight(length)) and (oldest := _oldest(self.sent)) is not None:
+        while (self._over(length) or self._tight(length)) and (oldest := _oldest(self.sent, but)) is not None:
             self._remove(oldest)
 
     def _over(self, length: int) -> bool:
@@ -246,9 +244,9 @@ class PictureStore:
         return NotRecorded(f"{self._folder}: takes no pictures ({error.strerror}); make room or mend the disk")
 
 
-def _oldest(pictures: Mapping[str, Kept]) -> Kept | None:
+def _oldest(pictures: Mapping[str, Kept], but: Kept | None = None) -> Kept | None:
     """What is on its way may arrive: it is not the one that goes."""
-    return next((kept for kept in pictures.values() if not kept.flying), None)
+    return next((kept for kept in pictures.values() if not kept.flying and kept is not but), None)
 
 
 def _make(folder: Path) -> None:

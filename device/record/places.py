@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
-from device.record.journal import ChainRow, Hole, Journal, Row
+from device.record.journal_reader import ChainRow, Hole, JournalReader, Row
 from device.record.verification import members_of, public_keys
 
 
 class Places:
     """A journal's chains and holes, as they are when this is made."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: JournalReader) -> None:
         """Raises JournalDamaged, NotReadable."""
         self._journal = journal
         try:

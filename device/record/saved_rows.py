@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from device.errors import ChainError
 from device.events import NO_HASH, Jwk
 from device.record.chain import jwk_public, verify
-from device.record.journal import ChainRow
+from device.record.journal_reader import ChainRow
 from device.record.raw_pages import Found
 from device.record.verification import VERIFIED_AT_OPEN, members_of
 

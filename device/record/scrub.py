@@ -1,6 +1,6 @@
 """One look at every row after each start: what a card has forgotten is found before it is needed."""
 
-from device.record.journal import Journal
+from device.record.journal_reader import JournalReader
 from device.record.places import Places
 
 ROWS_AT_ONCE = 100
@@ -9,7 +9,7 @@ ROWS_AT_ONCE = 100
 class Scrub:
     """Goes through the journal from its oldest row, a little at a time."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: JournalReader) -> None:
         """Begins at the oldest row; rows recorded after this are not its business."""
         self._journal = journal
         self._places = Places(journal)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from device.errors import NotRecorded
 from device.events import rfc3339
 from device.readings import Instant
-from device.record.journal import Journal, Row, Sent
+from device.record.journal import Journal, Sent
+from device.record.journal_reader import Row
 from device.record.scrub import Scrub
 
 KEEP_EVERY_MS = 60_000

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from device.errors import BadSignature, BrokenLink, ChainError
 from device.events import MAX_EVENT_BYTES, MAX_SAFE_INTEGER, NO_HASH, Jwk
 from device.record.chain import Head, follow, jwk_public, read, verify
-from device.record.journal import Row
+from device.record.journal_reader import Row
 
 VERIFIED_AT_OPEN = 32
 """How many of the newest rows are verified at every start; a power cut damages the newest."""

@@ -7,7 +7,17 @@ from pydantic import Field
 
 from device.config_camera import CameraEvent
 from device.effects import RefusePicture, SendPicture, TakePicture
-from device.events import Draft, OrderTaken, Picture, PictureLost, Unusable, decimal_seconds, is_alarm, rfc3339
+from device.events import (
+    MAX_TEXT,
+    Draft,
+    OrderTaken,
+    Picture,
+    PictureLost,
+    Unusable,
+    decimal_seconds,
+    is_alarm,
+    rfc3339,
+)
 from device.readings import Instant, PictureFailed, PictureGone, PictureTaken, Started
 from device.rules.rule import Cause, Due, Numbered, State, Step
 
@@ -15,8 +25,10 @@ TOLD_EVERY_MS = 60_000
 KEPT_FOR_ALARMS = 3
 """One part in so many of the pictures of a minute is for alarms, duress and missed watches alone."""
 
-REASONS, OTHERS = 7, "others"
+REASONS, OTHERS = 5, "others"
 """So many reasons why pictures were not taken are told apart."""
+REASON_CHARS = 200
+"""So much of a reason is remembered."""
 
 CAMERA = "camera"
 _MINUTE_MS = 60_000
@@ -117,7 +129,9 @@ def _answered(state: PicturesState) -> PicturesState:
 
 def _missed(state: PicturesState, count: int, why: str, now: Instant) -> PicturesState:
     since_ms = now.uptime_ms if state.missing_ms is None else state.missing_ms
-    reason = why if why in state.missing or len(state.missing) < REASONS else OTHERS
+    reason = _cut(why, REASON_CHARS)
+    if reason not in state.missing and len(state.missing) >= REASONS:
+        reason = OTHERS
     missing = {**state.missing, reason: state.missing.get(reason, 0) + count}
     return state.model_copy(update={"missing": missing, "missing_ms": since_ms})
 
@@ -129,15 +143,23 @@ def _started(state: PicturesState, now: Instant) -> PicturesState:
 
 
 def _told(state: PicturesState) -> Step[PicturesState]:
-    """How many are missing, if any are."""
+    """How many are missing, if any are; of several reasons each has its number, and its share of the text."""
     if not state.missing:
         return Step(state)
     count = sum(state.missing.values())
-    number = "1 picture was" if count == 1 else f"{count} pictures were"
-    each = [f"{why} ({times})" for why, times in state.missing.items()]
-    why = f"{number} not taken: {'; '.join(each if len(each) > 1 else state.missing)}"
-    draft = Draft(subject="post", data=Unusable(what=CAMERA, why=why))
+    told = "1 picture was not taken: " if count == 1 else f"{count} pictures were not taken: "
+    between = "; "
+    if len(state.missing) == 1:
+        told += next(iter(state.missing))
+    else:
+        most = (MAX_TEXT - len(told)) // len(state.missing) - len(between)
+        told += between.join(_cut(f"({times}) {why}", most) for why, times in state.missing.items())
+    draft = Draft(subject="post", data=Unusable(what=CAMERA, why=told))
     return Step(state.model_copy(update={"missing": {}, "missing_ms": None}), (draft,))
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _trigger(draft: Draft) -> CameraEvent | None:

@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo
 from postkit import BOOT, SOURCE, at, blind, tapped
 
 from device.events import Door, Draft
-from device.record.journal import DONE, Journal, Row, Sent
+from device.record.journal import Sent
+from device.record.journal_reader import DONE, JournalReader, Row
 from device.record.opening import JOURNAL, Record, open_record
 from device.roster_file import load_roster
 from device.turn import Turn
@@ -151,7 +152,7 @@ def left_by(life: Life) -> Left:
             (folder / "roster.toml").write_bytes(ROSTER)
             load_roster(folder / "roster.toml", state, bytes(32), ZoneInfo("UTC"))
             files = {file.name: file.read_bytes() for file in sorted(state.iterdir())}
-            with closing(Journal.read_only(state / JOURNAL)) as journal:
+            with closing(JournalReader.open(state / JOURNAL)) as journal:
                 rows = tuple(journal.all_rows())
             ever |= dict.fromkeys(rows)
     return Left(life.__name__, files, rows, tuple(row for row in ever if row not in rows))

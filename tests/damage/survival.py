@@ -18,7 +18,7 @@ from device.events import ChainBegan, Draft, Lost, Position
 from device.journal_view import verify
 from device.readings import Trouble
 from device.record.chain import event_hash
-from device.record.journal import Journal, Row
+from device.record.journal_reader import JournalReader, Row
 from device.record.opening import JOURNAL, Record, open_record
 from device.record.scrub import Scrub
 from device.roster_file import load_roster
@@ -141,7 +141,7 @@ class Outcome:
         self.left = survivor.left
         self.spoilt = spoilt
         self.seemed_well = seemed_well
-        with closing(Journal.read_only(survivor.state / JOURNAL)) as journal:
+        with closing(JournalReader.open(survivor.state / JOURNAL)) as journal:
             self.rows = list(journal.all_rows())
         kept = set(self.rows)
         self.lost = [row for row in self.left.rows if row not in kept]

@@ -27,7 +27,7 @@ from device.events import SelfTested
 from device.hardware.clock import boot_id
 from device.journal_view import show, verify
 from device.readings import Instant
-from device.record.journal import Journal
+from device.record.journal_reader import JournalReader
 from device.record.opening import JOURNAL, lock_folder, open_record
 from device.trial import Patience, Person
 from simulator.board import Board
@@ -134,7 +134,7 @@ class Guard:
         return self.config.post.state_dir
 
     def events(self) -> list[dict[str, Any]]:
-        with closing(Journal.read_only(self.state / JOURNAL)) as journal:
+        with closing(JournalReader.open(self.state / JOURNAL)) as journal:
             return [json.loads(row.event) for row in journal.all_rows()]
 
     def tested(self) -> SelfTested:

@@ -15,7 +15,8 @@ from volatile_disk import unusable, volatile_disk
 from device.check import results
 from device.config import Config, parse
 from device.readings import ClockState, Instant
-from device.record.journal import DONE, Sent
+from device.record.journal import Sent
+from device.record.journal_reader import DONE
 from device.record.opening import JOURNAL, open_record
 from device.result import Result
 from device.turn import Turn

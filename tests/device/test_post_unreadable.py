@@ -10,9 +10,9 @@ from volatile_disk import VolatileDisk, unusable, volatile_disk
 
 from device.effects import Answer
 from device.errors import JournalDamaged
-from device.post import UNREAD_MS
 from device.record.opening import JOURNAL
 from device.record.readback import Readback
+from device.unread import UNREAD_MS
 
 pytestmark = pytest.mark.skipif(unusable() is not None, reason=str(unusable()))
 

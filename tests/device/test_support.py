@@ -22,6 +22,7 @@ from device.__main__ import main
 from device.events import Draft, Unusable
 from device.hardware.clock import KernelClock
 from device.record.journal import Journal, Sent
+from device.record.journal_reader import JournalReader
 from device.record.opening import JOURNAL, LOCK, open_record
 from device.secrecy import STRUCK, Secrets
 from device.support import LAST_EVENTS
@@ -128,7 +129,7 @@ def test_it_tells_versions_configuration_check_files_health_and_the_last_events(
     health = json.loads(found["health.json"])
     assert (health["oldest"], health["newest"], health["cursors"]) == (1, 5, {"done": 3})
     assert health["rules"] == {"health": {"blind": {}}}
-    with closing(Journal.read_only(gate.state / JOURNAL)) as journal:
+    with closing(JournalReader.open(gate.state / JOURNAL)) as journal:
         rows = [row.event for row in journal.all_rows()]
     assert found["events.jsonl"].splitlines() == rows
 

@@ -24,7 +24,8 @@ from device.link.receipts import MAX_RECEIPT_BYTES
 from device.link.sender import HOLD_LONGEST_MS, WINDOW
 from device.readings import Instant
 from device.record.chain import Chain, Head, Sealed, verify
-from device.record.journal import DONE, Journal, Sent
+from device.record.journal import Journal, Sent
+from device.record.journal_reader import DONE
 from device.rules.doors import DoorLimits, DoorsRule
 from device.rules.health import HealthRule
 from device.rules.orders import FLOOD_TOLD_EVERY_MS, LONGEST_AHEAD_MS, REMEMBERED, TOKEN_EVERY_MS, TOKENS

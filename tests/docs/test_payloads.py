@@ -26,7 +26,8 @@ from device.link.topics import Topics
 from device.payloads import Identity, Reply, State, Status
 from device.readings import Arrived, Asked, Instant, Misasked, PartBlind, ReplayRange, Started, Vitals
 from device.record.chain import Chain, Head
-from device.record.journal import DONE, Journal, Sent
+from device.record.journal import Journal, Sent
+from device.record.journal_reader import DONE
 from device.rules.doors import DoorLimits, DoorsRule
 from device.rules.health import HealthRule
 from device.rules.orders import OrdersRule

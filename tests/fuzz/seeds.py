@@ -14,7 +14,7 @@ from device.hardware.readers.pn532_frames import CHIP, frame
 from device.link.hints import Hints
 from device.link.topics import Topics
 from device.record.chain import base64url, event_hash
-from device.record.journal import ChainRow, Row
+from device.record.journal_reader import ChainRow, Row
 from device.record.keys import SigningKey
 
 ROOT = Path(__file__).parents[2]

@@ -277,6 +277,23 @@ def test_a_post_that_never_takes_its_pins_is_told(monkeypatch: pytest.MonkeyPatc
     assert Commands(board)("lights").startswith("error: the post has not taken its pins")
 
 
+@pytest.mark.parametrize("driver", ["rc522", "pn532", "hid", "wiegand", "osdp"])
+def test_nobody_waits_for_a_post_that_has_ended(tmp_path: Path, driver: str) -> None:
+    more: dict[str, dict[str, Any]] = {
+        "pn532": {"port": str(tmp_path / "tty")},
+        "osdp": {"port": str(tmp_path / "tty")},
+        "hid": {"device": "/dev/input/by-id/usb-desk-event-kbd"},
+        "wiegand": {"data0_pin": 20, "data1_pin": 21},
+    }
+    made = {"name": "post", "site": "demo", "state_dir": str(tmp_path)}
+    reader = {"name": "gate", "driver": driver, **more.get(driver, {})}
+    board = Board(config(post=made, reader=[reader]))
+    board.gone()
+    with pytest.raises(CommandError, match="the post has ended; see what it said"):
+        board.wait_ready()
+    board.close()
+
+
 def test_a_post_without_lights_or_readers_answers_in_words() -> None:
     board = Board(config(indicator=None, reader=[], button=[{"name": "bell", "pin": 22, "does": "checkin"}]))
     assert str(board.press("bell")) == "done; this post has no lights to answer with"

@@ -162,16 +162,6 @@ def test_what_the_program_has_taken_can_be_waited_for(factory: SimFactory) -> No
     door.close()
 
 
-def test_nobody_waits_for_a_program_that_has_ended(factory: SimFactory) -> None:
-    waited: list[bool] = []
-    waiting = threading.Thread(target=lambda: waited.append(factory.wait_taken({17}, 30)))
-    waiting.start()
-    factory.gone()
-    waiting.join()
-    assert waited == [False]
-    assert not factory.wait_taken({17}, 30)
-
-
 def test_two_boards_live_in_one_process(factory: SimFactory) -> None:
     other = SimFactory()
     lights = [DigitalOutputDevice(5, pin_factory=board) for board in (factory, other)]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from device.record.journal import Journal
+from device.record.journal_reader import JournalReader
 from device.record.opening import JOURNAL
 from simulator.client import ask
 from simulator.errors import ControlError
@@ -64,7 +64,7 @@ class Post:
 
     def events(self, kind: str) -> list[dict[str, object]]:
         """``data`` of every recorded event of a kind."""
-        journal = Journal.read_only(self.folder / "state" / JOURNAL)
+        journal = JournalReader.open(self.folder / "state" / JOURNAL)
         events = [json.loads(row.event) for row in journal.all_rows()]
         journal.close()
         return [event["data"] for event in events if event["type"] == f"guardpost.{kind}.v1"]

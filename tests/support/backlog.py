@@ -7,7 +7,8 @@ from pathlib import Path
 
 from device.events import Door, Draft
 from device.hardware.clock import KernelClock, boot_id
-from device.record.journal import Journal, Sent
+from device.record.journal import Sent
+from device.record.journal_reader import JournalReader
 from device.record.opening import JOURNAL, open_record
 from device.turn import Turn
 
@@ -34,9 +35,9 @@ def rows_of(state_dir: Path) -> list[bytes]:
 
 
 @contextmanager
-def reading(state_dir: Path) -> Iterator[Journal]:
+def reading(state_dir: Path) -> Iterator[JournalReader]:
     """A journal beside its writer."""
-    with closing(Journal.read_only(state_dir / JOURNAL)) as journal:
+    with closing(JournalReader.open(state_dir / JOURNAL)) as journal:
         yield journal
 
 

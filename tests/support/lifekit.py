@@ -22,7 +22,6 @@ from device.link.hints import Hints
 from device.link.line import MqttVersion
 from device.link.topics import Topics
 from device.link.uplink import Uplink
-from device.post import JOURNAL as JOURNAL_PART
 from device.post import Post
 from device.readings import (
     Arrived,
@@ -44,6 +43,7 @@ from device.rules.orders import OrdersRule
 from device.rules.removed import RemovedRule
 from device.rules.roster import Roster
 from device.rules.rule import Seat
+from device.unread import JOURNAL as JOURNAL_PART
 
 TOPICS = Topics.of(SOURCE)
 Place = tuple[str, int]

@@ -20,10 +20,9 @@ from device.link.hints import Hints
 from device.link.line import Access, Line, MqttVersion
 from device.link.topics import Topics
 from device.link.uplink import Uplink
-from device.post import JOURNAL as JOURNAL_PART
 from device.post import Post
 from device.readings import BadgeRead, Instant, Reading, Started
-from device.record.journal import Journal
+from device.record.journal_reader import JournalReader
 from device.record.opening import JOURNAL, Record, open_record
 from device.record.upkeep import Upkeep
 from device.rules.checkin import CheckinRule
@@ -34,6 +33,7 @@ from device.rules.roster import Officer, Roster
 from device.rules.rule import Seat
 from device.rules.timekeeping import TimekeepingRule
 from device.seams import Watcher
+from device.unread import JOURNAL as JOURNAL_PART
 
 KNOWN = bytes.fromhex("04A1B2C3D4E5F6")
 OTHER = bytes.fromhex("0499887766554433"[:14])
@@ -68,7 +68,7 @@ class Lamps:
         if answer is Answer.NOT_RECORDED:
             self.shown.append(answer)
             return  # the journal may be unreadable then
-        beside = Journal.read_only(self.journal)
+        beside = JournalReader.open(self.journal)
         self.on_disk.append(beside.newest())
         beside.close()
         self.shown.append(answer)
@@ -148,7 +148,7 @@ class Bench:
         return self.lamps.shown[-1]
 
     def events(self) -> list[dict[str, Any]]:
-        beside = Journal.read_only(self.folder / JOURNAL)
+        beside = JournalReader.open(self.folder / JOURNAL)
         rows = [json.loads(row.event) for row in beside.all_rows()]
         beside.close()
         return rows

@@ -10,7 +10,8 @@ from device.events import Blind, ChainBegan, Checkin, Draft, Verdict
 from device.hardware.clock import KernelClock
 from device.readings import ClockState, Instant
 from device.record.chain import Chain, Head, Sealed
-from device.record.journal import DONE, Sent
+from device.record.journal import Sent
+from device.record.journal_reader import DONE
 from device.record.keys import SigningKey
 
 SOURCE = "/guardpost/jember/kpu-gate"

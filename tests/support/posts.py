@@ -13,7 +13,7 @@ from typing import Any
 
 from waiting import until
 
-from device.record.journal import Journal
+from device.record.journal_reader import JournalReader
 from device.record.opening import JOURNAL
 from recorder.errors import StoreError
 from recorder.service import read_summary
@@ -126,7 +126,7 @@ class SimPost:
         return int(children[0])
 
     def events(self) -> list[dict[str, Any]]:
-        journal = Journal.read_only(self.state / JOURNAL)
+        journal = JournalReader.open(self.state / JOURNAL)
         rows = [json.loads(row.event) for row in journal.all_rows()]
         journal.close()
         return rows

@@ -16,7 +16,7 @@ from waiting import until
 
 from device.errors import JournalDamaged, StateError
 from device.post import EXIT_CRASHED, EXIT_OK, EXIT_POWER
-from device.record.journal import Journal
+from device.record.journal_reader import JournalReader
 from device.record.opening import JOURNAL
 
 FOLDER = Path(__file__).parents[2] / "systemd"
@@ -178,7 +178,7 @@ def test_a_post_makes_no_system_call_that_the_unit_refuses(tmp_path: Path) -> No
 def recorded(state_dir: Path) -> int:
     """How many events are on disk."""
     try:
-        journal = Journal.read_only(state_dir / JOURNAL)
+        journal = JournalReader.open(state_dir / JOURNAL)
     except (StateError, JournalDamaged):  # it is still being made
         return 0
     newest = journal.newest()

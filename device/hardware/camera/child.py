@@ -49,7 +49,7 @@ def _run(settings: Settings, inbox: Inbox, out: BinaryIO) -> None:
     except ImportError as error:
         said = " ".join(str(error).split())[:200]
         missing = isinstance(error, ModuleNotFoundError)
-        why = f"{error.name} is not installed" if missing else f"its libraries cannot be loaded ({said})"
+        why = f"{error.name} is not installed" if missing else f"picamera2's libraries cannot be loaded ({said})"
         why = f"{why}: {INSTALL}, which brings them, {_SEEN}"
         out.write(up(Alive(frame_ms=None, blind=why)))
         out.flush()

@@ -19,7 +19,7 @@ from device.problems import problem
 from device.readings import Assurance
 
 START_WITHIN_S = 0.8
-"""A secure channel takes 0.3 s at 9600 baud; whoever ends the post waits for no more than 1 s."""
+"""A secure channel takes 0.3 s at 9600 baud; with the leaving of the line it fits into ``worker.END_WITHIN_S``."""
 
 
 class OsdpSection(ReaderSection):

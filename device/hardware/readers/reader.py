@@ -114,11 +114,19 @@ class ReaderWorker:
         self.worker.start(self._run)
 
     def stop(self) -> None:
-        """End the thread, which closes the reader. Waits for at most one poll."""
+        """End the thread, which closes the reader; one that hangs is left behind, and may close it later."""
         self._stopping.set()
         self.worker.ended()
 
     def _run(self) -> None:
+        try:
+            self._start_until_stopped()
+        finally:
+            # Here and not where the thread is waited for: a bus that blocks now must not hold up the end.
+            with suppress(ReaderSilent, *self._bus_errors):  # that a blind reader is blind was said before
+                self._reader.close()
+
+    def _start_until_stopped(self) -> None:
         while not self._stopping.is_set():
             self._beat()
             try:
@@ -129,9 +137,6 @@ class ReaderWorker:
             except self._bus_errors as error:
                 self._put_blind(f"its bus failed ({error}): check wiring, and that the bus is enabled")
             self._stopping.wait(self._retry_s)
-        # Here and not where the thread is waited for: a bus that blocks now must not hold up the end.
-        with suppress(ReaderSilent, *self._bus_errors):  # that a blind reader is blind was said before
-            self._reader.close()
 
     def _ask_until_stopped(self) -> None:
         # A fresh memory after every start: better a tap told twice than one that nobody hears of.

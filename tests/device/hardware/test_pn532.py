@@ -362,9 +362,9 @@ def test_the_plug_pulled_in_mid_read_is_told_and_mended(started: Bench) -> None:
 
 def test_a_night_of_blindness_costs_no_file_descriptors(started: Bench) -> None:
     def held() -> int:
-        gc.collect()  # of what tests before this one left
         return len(list(Path("/proc/self/fd").iterdir()))
 
+    gc.collect()  # what tests before this one left
     started.reader.start()
     before = held()
     for _ in range(5):

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pytest
 from waiting import until
 
+from device.hardware.readers import osdp, osdp_bus, pn532_hsu
 from device.hardware.readers.rc522 import Rc522
 from device.hardware.readers.reader import (
     BUSY_FOR_MS,
@@ -18,7 +19,7 @@ from device.hardware.readers.reader import (
     ReaderWorker,
     poll_again_s,
 )
-from device.hardware.worker import LOOKS
+from device.hardware.worker import END_WITHIN_S, LOOKS
 from device.readings import Assurance, BadgeRead, Instant, PartBlind, PartSighted, Reading
 from simulator.rc522 import Rc522 as Chip
 from simulator.rc522_faults import Faults
@@ -254,6 +255,23 @@ def test_a_reader_that_is_silent_when_its_bus_no_longer_blocks_is_not_called_sig
         reader.unblock.set()
         words = in_words([inbox.get(timeout=WITHIN_S) for _ in range(4)])
         assert words == ["sighted", "blind", "blind", "sighted"]
+
+
+def test_a_reader_is_closed_also_where_its_thread_dies_of_a_fault_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    died: queue.SimpleQueue[threading.ExceptHookArgs] = queue.SimpleQueue()
+    monkeypatch.setattr(threading, "excepthook", died.put)
+    reader = Script([[], ZeroDivisionError()])
+    worker = ReaderWorker("gate", reader, Ticking(), queue.SimpleQueue())
+    worker.start()
+    assert died.get(timeout=WITHIN_S).exc_type is ZeroDivisionError
+    assert reader.closed == 1
+    worker.stop()
+
+
+def test_a_silent_reader_on_a_serial_line_is_closed_before_its_thread_is_left_behind() -> None:
+    asked_twice_and_once_to_close_s = 3 * pn532_hsu.Waits().ack
+    assert asked_twice_and_once_to_close_s < END_WITHIN_S
+    assert osdp.START_WITHIN_S + osdp_bus.END_WITHIN_S < END_WITHIN_S
 
 
 def test_a_reader_that_hangs_in_its_bus_is_not_closed_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

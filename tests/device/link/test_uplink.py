@@ -83,6 +83,8 @@ def test_a_clean_stop_and_a_death_are_told_apart(tmp_path: Path, broker: Mosquit
             broken.shutdown(socket.SHUT_RDWR)
             until(lambda: len(listener.heard) >= 4)
             assert listener.heard[3].json() == {"online": False, "bootid": boot_id()}
+            post.until(lambda: post.reasons)
+            assert post.reasons[0].startswith("line lost without a word: ")
 
 
 def test_rows_wait_for_a_broker_and_a_new_connection_goes_on_where_the_old_one_stopped(

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from picture_bench import CLIENT, OFFSET_MS, WHY, Bench, bench, broker_at, noise, photo, sha256_of
 from PIL import Image
 from proxy import proxied
+from volatile_disk import unusable, volatile_disk
 from waiting import until
 
 from device.config_link import LinkSection
@@ -19,6 +20,7 @@ from device.link.pacing import DEAD_AFTER_MS
 from device.link.picture_line import IDLE_MS, LONGEST_PAUSE_MS
 from device.pictures.handing import BREAKS, GONE_AN_HOUR, READ_AGAIN_MS
 from device.readings import PartSighted, PictureGone, PictureTaken, Replayed
+from device.record.pictures import LEFT_TO_JOURNAL_BYTES
 
 FAST = 100_000_000
 BASE = "guardpost/jember/kpu-gate"
@@ -37,14 +39,15 @@ def arrived(far: Listener, count: int = 1) -> list[Heard]:
     return far.of("picture")
 
 
-def answers(broker: Mosquitto) -> int:
-    """How many pictures were answered by a PUBACK."""
-    return broker.log().count(f"PUBACK to {CLIENT}")
+@pytest.fixture(name="long_pauses")
+def _long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first pause is as long as the last: no test waits for its end."""
+    monkeypatch.setattr("device.link.picture_line.FIRST_PAUSE_MS", LONGEST_PAUSE_MS)
 
 
-def refused(post: Bench, times: int) -> None:
-    """Wait until the post has heard so often that a picture is not taken: a pause has begun by then."""
-    until(lambda: post.worker._handing._line._failures >= times, what=f"{times} refusals")
+def pauses(caplog: pytest.LogCaptureFixture) -> None:
+    """Wait until the post has heard that its picture is not taken: the broker's own log is ahead of it."""
+    until(lambda: "the broker does not take pictures" in caplog.text, what="a pause")
 
 
 def pause_over(post: Bench) -> None:
@@ -150,21 +153,22 @@ def test_nobody_subscribes_and_the_picture_waits_until_somebody_does(tmp_path: P
             assert len(arrived(far)) == 1
 
 
-def test_an_order_ends_the_pause_after_nobody_had_subscribed(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("long_pauses")
+def test_an_order_ends_the_pause_after_nobody_had_subscribed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with mosquitto(tmp_path / "broker") as broker, bench(tmp_path / "state", rate=FAST) as post:
         [sha256] = post.taken(photo())
         post.online(broker.port)
-        for times in range(1, 8):  # half a minute of pause at least, then
-            refused(post, times)
-            if times < 7:
-                pause_over(post)
+        pauses(caplog)
         with listening(broker.port) as far:
             post.worker.again(ORDER, sha256)
             assert post.until_heard(Replayed).reply == {"ok": True, "sent": 1}
             assert arrived(far)[0].payload == photo().jpeg
 
 
-def test_orders_end_no_pause_after_a_broker_had_refused(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("long_pauses")
+def test_orders_end_no_pause_after_a_broker_had_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A refused picture costs a metered line its whole length each time, whoever asks for it."""
     rules = tmp_path / "acl"
     rules.write_text("topic write guardpost/nothing\ntopic read #\n")
@@ -172,17 +176,13 @@ def test_orders_end_no_pause_after_a_broker_had_refused(tmp_path: Path) -> None:
     with mosquitto(tmp_path / "broker", lines=lines) as broker, bench(tmp_path / "state", rate=FAST) as post:
         pictures = post.taken(*(photo(number) for number in range(5)))
         post.online(broker.port)
-        for times in range(1, 6):
-            refused(post, times)
-            pause_over(post)
-        refused(post, 6)
-        before = answers(broker)
+        pauses(caplog)
+        spent = post.budget.today(post.clock.now())
         for sha256 in pictures:
             post.worker.again(ORDER, sha256)
-        post.worker.again(OTHER_ORDER, "f" * 64)  # which is answered once the others have been heard
-        post.until_heard(Replayed)
-        until(lambda: post.heard(Replayed)[-1].id == OTHER_ORDER)
-        assert answers(broker) == before
+        post.worker.again(OTHER_ORDER, "f" * 64)  # answered after what could be sent for the others was
+        assert post.until_heard(Replayed).id == OTHER_ORDER
+        assert post.budget.today(post.clock.now()) == spent
 
 
 def test_a_full_store_that_meets_a_broker_of_small_packets_replaces_and_loses_nothing(tmp_path: Path) -> None:
@@ -200,6 +200,37 @@ def test_a_full_store_that_meets_a_broker_of_small_packets_replaces_and_loses_no
         post.online(broker.port)
         assert smaller.replaces == replaced
         assert {heard.topic.rpartition("/")[2] for heard in arrived(far, 3)} == {*others, smaller.sha256}
+        assert post.heard(PictureGone) == []
+
+
+@pytest.mark.skipif(unusable() is not None, reason=str(unusable()))
+def test_what_a_broker_cannot_take_waits_until_the_disk_has_room_for_smaller_ones(tmp_path: Path) -> None:
+    lines = ("allow_anonymous true", "max_packet_size 60000")
+    with (
+        mosquitto(tmp_path / "broker", lines=lines) as broker,
+        volatile_disk(tmp_path / "rig") as disk,
+        bench(disk.mount, rate=FAST) as post,
+        listening(broker.port) as far,
+    ):
+        large = post.taken(*(replace(photo(), jpeg=noise(640, 480 + 8 * number)) for number in range(3)))
+        disk.fill(LEFT_TO_JOURNAL_BYTES)
+        for sha256 in large:
+            post.worker.again(ORDER, sha256)
+        post.online(broker.port)
+        for times in range(1, 4):
+            post.clock.ahead_ms += READ_AGAIN_MS
+            assert "larger than the broker takes" in str(post.until_heard(Replayed, times).reply["error"])
+        assert post.heard(PictureGone) == []
+        assert (len(post.names("waiting")), post.names("sent"), post.names("new")) == (3, [], [])
+        disk.well()
+        post.clock.ahead_ms += READ_AGAIN_MS
+        post.until_heard(PictureTaken, 6)
+        smaller = post.heard(PictureTaken)[3:]
+        for taken in smaller:
+            post.announce(taken)
+        post.online(broker.port)
+        assert {taken.replaces for taken in smaller} == set(large)
+        assert {sha256_of(heard.payload) for heard in arrived(far, 3)} == {taken.sha256 for taken in smaller}
         assert post.heard(PictureGone) == []
 
 

@@ -12,7 +12,8 @@ from postkit import BOOT, CHAIN, SOURCE, acknowledged, began, new_key, sealed_al
 
 from device.errors import JournalDamaged
 from device.record.chain import Chain, Head
-from device.record.journal import ChainRow, Journal
+from device.record.journal import Journal
+from device.record.journal_reader import ChainRow
 from device.record.places import Places, holes_between
 
 KEY = new_key()
@@ -56,7 +57,10 @@ def test_a_sound_journal_is_in_order(journal: Journal) -> None:
         ("DELETE FROM chains WHERE before = 0", f"row 1 is {CHAIN}/1"),
         ("INSERT INTO alarms VALUES (11)", "an alarm is open of which there is no event"),
         ("INSERT INTO alarms VALUES (-1)", "an alarm is open of which there is no event"),
-        ("UPDATE snapshots SET state = 'other'", "doors is not what was written"),
+        ("UPDATE kept SET value = 'other' WHERE name = 'doors'", "doors is not what was written"),
+        ("UPDATE kept SET kind = 'snapshoT' WHERE name = 'doors'", "doors is not what was written"),
+        ("UPDATE kept SET value = CAST(value AS BLOB) WHERE name = 'doors'", "doors is not what was written"),
+        ("UPDATE kept SET value = CAST(value AS TEXT) WHERE name = 'newest'", "newest is of another kind"),
         ("UPDATE keys SET jwk = '{}'", "a public key is damaged"),
         ("UPDATE chains SET before = 'text'", "another kind"),
         ("UPDATE keys SET jwk = x'00'", "another kind"),

@@ -4,6 +4,7 @@ import hashlib
 import logging
 import sqlite3
 import tracemalloc
+import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from itertools import count, islice
@@ -17,7 +18,8 @@ from volatile_disk import unusable, volatile_disk
 from device.errors import JournalDamaged, NotRecorded, StateError
 from device.events import Door, Draft
 from device.record.chain import Chain, Head, Sealed
-from device.record.journal import CHECKPOINT_IDLE_BYTES, DONE, ChainRow, Journal, Row, Sent
+from device.record.journal import CHECKPOINT_IDLE_BYTES, Journal, Sent
+from device.record.journal_reader import DONE, ChainRow, JournalReader, Row
 from device.record.journal_schema import VERSION
 
 KEY = new_key()
@@ -126,7 +128,7 @@ def test_the_disk_is_full_nothing_of_the_commit_holds_and_the_next_one_works(tmp
             assert str(refused.value).endswith("; make room or mend the disk")
             assert (journal.newest(), journal.cursors().get(DONE, 0)) == (1, 0)
             assert (journal.snapshots(), journal.alarms()) == ({"doors": "old"}, [])
-        with closing(Journal.read_only(tmp_path / "journal")) as beside:
+        with closing(JournalReader.open(tmp_path / "journal")) as beside:
             assert beside.newest() == 1
         assert journal.append(second, {"doors": "new"}, acknowledged(1)) == 4
     with opened(tmp_path) as journal:
@@ -180,11 +182,11 @@ def test_a_database_that_someone_else_locks_is_not_recorded_and_then_is(tmp_path
 
 
 def test_a_reader_beside_the_writer_sees_what_is_committed_and_cannot_write(tmp_path: Path) -> None:
-    with opened(tmp_path) as journal, closing(Journal.read_only(tmp_path / "journal")) as beside:
+    with opened(tmp_path) as journal, closing(JournalReader.open(tmp_path / "journal")) as beside:
         journal.append(taps(2)[1], {"doors": "{}"}, acknowledged(0))
         assert (beside.newest(), beside.snapshots()) == (2, {"doors": "{}"})
-        with pytest.raises(NotRecorded, match="readonly"):
-            beside.append(taps(1)[1], {}, acknowledged(0))
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            beside._database.execute("DELETE FROM events")
 
 
 def test_a_journal_on_a_disk_that_takes_nothing_is_read_where_its_post_has_closed_it(tmp_path: Path) -> None:
@@ -196,7 +198,7 @@ def test_a_journal_on_a_disk_that_takes_nothing_is_read_where_its_post_has_close
             journal.append(taps(3)[1], {}, acknowledged(2))
         for trouble in ("room 0", "read-only"):
             disk.do(trouble)
-            with closing(Journal.read_only(disk.mount / "journal")) as beside:
+            with closing(JournalReader.open(disk.mount / "journal")) as beside:
                 assert (beside.newest(), beside.cursors()) == (3, {DONE: 2})
             disk.well()
 
@@ -205,7 +207,7 @@ def test_a_reader_that_takes_its_time_holds_up_no_commit_and_sees_one_moment(tmp
     with opened(tmp_path) as journal:
         chain, first = taps(2)
         journal.append(first, {}, acknowledged(0))
-        with closing(Journal.read_only(tmp_path / "journal")) as beside:
+        with closing(JournalReader.open(tmp_path / "journal")) as beside:
             rows = beside.all_rows()
             assert next(rows).position == 1
             assert journal.append(taps(2, chain)[1], {}, acknowledged(0)) == 4
@@ -214,11 +216,11 @@ def test_a_reader_that_takes_its_time_holds_up_no_commit_and_sees_one_moment(tmp
 def test_no_journal_and_a_file_that_is_none_are_one_line_each(tmp_path: Path) -> None:
     file = tmp_path / "journal"
     with pytest.raises(StateError, match="no journal there; has this post ever run") as refused:
-        Journal.read_only(file)
+        JournalReader.open(file)
     assert str(refused.value).startswith(f"{file}: ")
     file.write_bytes(b"no database at all" * 100)
     with pytest.raises(JournalDamaged, match=r"^cannot be read as a journal: file is not a database$"):
-        Journal.read_only(file)
+        JournalReader.open(file)
 
 
 def test_a_journal_of_a_newer_program_is_refused_by_both_ways_in_with_one_line(tmp_path: Path) -> None:
@@ -226,7 +228,7 @@ def test_a_journal_of_a_newer_program_is_refused_by_both_ways_in_with_one_line(t
         journal.append(taps(1)[1], {}, acknowledged(0))
         journal._database.execute("ALTER TABLE events ADD COLUMN more")
         journal._database.execute(f"PRAGMA user_version = {VERSION + 1}")
-    for way in (Journal.open, Journal.read_only):
+    for way in (Journal.open, JournalReader.open):
         with pytest.raises(StateError) as refused:
             way(tmp_path / "journal")
         assert str(refused.value) == (
@@ -239,7 +241,7 @@ def test_a_version_that_its_own_tables_contradict_is_damage(tmp_path: Path) -> N
     with opened(tmp_path) as journal:
         journal.append(taps(1)[1], {}, acknowledged(0))
         journal._database.execute("PRAGMA user_version = 77")
-    for way in (Journal.open, Journal.read_only):
+    for way in (Journal.open, JournalReader.open):
         with pytest.raises(sqlite3.DatabaseError, match=f"of version {VERSION}, its header says 77"):
             way(tmp_path / "journal")
 
@@ -262,12 +264,51 @@ def test_a_journal_of_the_first_version_is_brought_up_to_date_with_every_row_as_
         rows = [(position, sealed.event) for position, sealed in enumerate(events, 1)]
         database.executemany("INSERT INTO events VALUES (?, ?)", rows)
         database.execute("INSERT INTO chains VALUES (?, 0)", (CHAIN,))
+        database.execute("INSERT INTO snapshots VALUES ('doors', '{}')")
+        database.execute("INSERT INTO cursors VALUES ('done', 2)")
         database.commit()
     with pytest.raises(StateError, match=r"journal version 1, .*; start the post once, which brings it up to date"):
-        Journal.read_only(tmp_path / "journal")
+        JournalReader.open(tmp_path / "journal")
     with opened(tmp_path) as journal:
         assert [row.event for row in journal.rows(0, 10)] == [sealed.event for sealed in events]
+        assert (journal.snapshots(), journal.cursors()) == ({"doors": "{}"}, {DONE: 2})
         assert journal.append(taps(1, chain)[1], {}, acknowledged(0)) == 4
+
+
+SECOND_TABLES = """
+CREATE TABLE events (position INTEGER PRIMARY KEY, event BLOB NOT NULL, hash BLOB);
+CREATE TABLE chains (chain TEXT PRIMARY KEY, before INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE snapshots (rule TEXT PRIMARY KEY, state TEXT NOT NULL, sum INTEGER) WITHOUT ROWID;
+CREATE TABLE cursors (name TEXT PRIMARY KEY, position INTEGER NOT NULL, sum INTEGER) WITHOUT ROWID;
+CREATE TABLE alarms (position INTEGER PRIMARY KEY);
+CREATE TABLE keys (kid TEXT PRIMARY KEY, jwk TEXT NOT NULL, since INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE lost (chain TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL);
+PRAGMA user_version = 2;
+"""
+
+
+@pytest.mark.parametrize("state", ["{}", '{"flipped":1}'])
+def test_a_journal_of_the_second_version_is_brought_up_to_date_and_what_was_damaged_stays_so(
+    tmp_path: Path, state: str
+) -> None:
+    chain, events = taps(3)
+    with closing(sqlite3.connect(tmp_path / "journal")) as database:
+        database.executescript(SECOND_TABLES)
+        for position, sealed in enumerate(events, 1):
+            row = (position, sealed.event, hashlib.sha256(sealed.event).digest())
+            database.execute("INSERT INTO events VALUES (?, ?, ?)", row)
+        database.execute("INSERT INTO chains VALUES (?, 0)", (CHAIN,))
+        database.execute("INSERT INTO snapshots VALUES ('doors', ?, ?)", (state, zlib.crc32(b"doors {}")))
+        database.execute("INSERT INTO cursors VALUES ('done', 2, ?)", (zlib.crc32(b"done 2"),))
+        database.commit()
+    with opened(tmp_path) as journal:
+        assert [row.event for row in journal.rows(0, 10)] == [sealed.event for sealed in events]
+        if state == "{}":
+            assert (journal.snapshots(), journal.cursors()) == ({"doors": "{}"}, {DONE: 2})
+            assert journal.append(taps(1, chain)[1], {}, acknowledged(0)) == 4
+        else:
+            with pytest.raises(JournalDamaged, match="doors is not what was written"):
+                journal.cursors()
 
 
 def test_a_place_without_a_write_ahead_log_is_refused() -> None:

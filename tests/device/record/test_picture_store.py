@@ -214,6 +214,24 @@ def test_taps_and_orders_push_nothing_out_that_waits_and_a_door_does(tmp_path: P
     assert held.store.of(second) is not None
 
 
+def test_a_smaller_one_has_room_beside_all_that_wait_and_the_larger_one_goes_before_any_of_them(
+    tmp_path: Path,
+) -> None:
+    before = opened(tmp_path)
+    large, *others = before.taken(b"1" * 300, b"2" * 300, b"3" * 300)
+    held = opened(tmp_path, most_bytes=700)  # somebody has lowered it since
+    replaced = held.store.of(large)
+    assert replaced is not None
+    smaller = held.store.store(b"4" * 50, at(2), urgent=False, instead=replaced)
+    assert held.read(large) == b"1" * 300, "as long as nobody has recorded what replaces it"
+    held.store.announced(smaller, f"{CHAIN}/4", 4)
+    held.store.has_sent(replaced, at(2))
+    held.store.upkeep(at(3))
+    assert held.store.of(large) is None
+    assert {kept.sha256 for kept in held.store.waiting.values()} == {*others, smaller}
+    assert held.gone == []
+
+
 def test_one_that_was_removed_while_it_went_out_is_not_there_as_sent(tmp_path: Path) -> None:
     post = opened(tmp_path, most_bytes=1_000)
     [going] = post.taken(b"1" * 800)
@@ -245,6 +263,30 @@ def test_pictures_leave_a_disk_the_room_that_events_need(disk: VolatileDisk) -> 
     assert post.store.refuses() is None
     post.store.store(b"n" * 300_000, at(1), urgent=True)
     assert post.gone == []
+
+
+@on_a_volatile_disk
+@pytest.mark.parametrize("trouble", ["short of room", "failing"])
+@pytest.mark.parametrize("was_sent", [False, True])
+def test_one_that_is_to_be_replaced_stays_as_it_is_where_the_disk_does_not_take_the_smaller_one(
+    disk: VolatileDisk, trouble: str, was_sent: bool
+) -> None:
+    post = opened(disk.mount)
+    content = b"w" * 300_000
+    [sha256] = post.sent(content) if was_sent else post.taken(content)
+    kept = post.store.of(sha256)
+    assert kept is not None
+    dated_ns = kept.file.stat().st_mtime_ns
+    if trouble == "failing":
+        disk.fail("fsync")
+    else:
+        disk.fill(ROOM_AT_LEAST + LEFT_TO_JOURNAL_BYTES - 1)
+    with pytest.raises(NotRecorded):
+        post.store.store(b"n" * 50_000, at(1), urgent=False, instead=kept)
+    assert post.store.of(sha256) is kept and post.read(sha256) == content
+    assert kept.file.stat().st_mtime_ns == dated_ns, "it is no older than it was"
+    assert (kept.name in post.names("sent"), kept.name in post.names("waiting")) == (was_sent, not was_sent)
+    assert post.gone == [] and post.names("new") == set()
 
 
 @on_a_volatile_disk

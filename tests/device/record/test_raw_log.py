@@ -11,6 +11,7 @@ from postkit import acknowledged, began, new_key, sealed_all, tapped
 
 from device.record.chain import Chain
 from device.record.journal import Journal
+from device.record.journal_reader import JournalReader
 from device.record.raw_log import Counted, Log, beside, frames_counted, log_broke_off, page_at
 
 KEY = new_key()
@@ -69,7 +70,7 @@ def flipped(content: bytes, place: int) -> bytes:
 
 def broke_off(killed: Killed, counted: Counted | None = None) -> bool:
     """As the opening asks: while SQLite has the file open to read."""
-    with closing(Journal.read_only(killed.file)) as journal:
+    with closing(JournalReader.open(killed.file)) as journal:
         journal.newest()
         return log_broke_off(killed.file, counted)
 
@@ -103,7 +104,7 @@ def test_an_index_of_anything_tells_nothing(killed: Killed, content: bytes) -> N
 
 def test_a_flipped_bit_in_the_middle_hides_commits_from_sqlite_and_is_noticed(killed: Killed) -> None:
     log = killed.put(flipped(killed.files["-wal"], HEADER + killed.ends[2] * FRAME + 500))
-    with closing(Journal.read_only(killed.file)) as journal:
+    with closing(JournalReader.open(killed.file)) as journal:
         assert journal.newest() == 4  # of 7
     assert broke_off(killed)
     assert committed(log) == killed.ends[5]

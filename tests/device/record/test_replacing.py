@@ -9,6 +9,7 @@ from volatile_disk import unusable, volatile_disk
 
 from device.errors import StateError
 from device.record.journal import Journal
+from device.record.journal_reader import JournalReader
 from device.record.replacing import finish_replacing, replace
 
 KEY = new_key()
@@ -27,7 +28,7 @@ def test_a_journal_of_which_the_disk_gives_nothing_back_is_not_replaced_by_an_em
         disk.well()
         finish_replacing(file)
         assert [found.name for found in disk.mount.iterdir()] == ["journal"]
-        with closing(Journal.read_only(file)) as journal:
+        with closing(JournalReader.open(file)) as journal:
             assert journal.newest() == 10
 
 

@@ -11,7 +11,7 @@ from postkit import BOOT, CHAIN, SOURCE, began, new_key, sealed_all, tapped
 
 from device.events import Jwk
 from device.record.chain import Chain, Head, Sealed
-from device.record.journal import ChainRow
+from device.record.journal_reader import ChainRow
 from device.record.journal_schema import make_or_upgrade
 from device.record.raw_pages import Found
 from device.record.saved_rows import SavedRows, Survey

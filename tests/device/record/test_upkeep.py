@@ -15,7 +15,8 @@ from device.errors import NotRecorded
 from device.events import Door, Draft, rfc3339
 from device.readings import ClockState, Instant
 from device.record.chain import Chain, Head, Sealed
-from device.record.journal import DONE, Journal, Sent
+from device.record.journal import Journal, Sent
+from device.record.journal_reader import DONE
 from device.record.upkeep import KEEP_EVERY_MS, LOOK_EVERY_MS, REMOVED_AT_ONCE, Delivery, Upkeep, newest_before
 from device.record.verification import verified
 

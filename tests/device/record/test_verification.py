@@ -7,7 +7,7 @@ from postkit import BOOT, SOURCE, began, new_key, sealed_all, tapped
 
 from device.errors import BadSignature, BrokenLink, ChainError, Unreadable
 from device.record.chain import Chain, Head, Sealed
-from device.record.journal import Row
+from device.record.journal_reader import Row
 from device.record.verification import public_keys, verified
 
 KEY = new_key()

@@ -9,7 +9,7 @@ from device.config_camera import CameraEvent, CameraSection
 from device.effects import RefusePicture, SendPicture, TakePicture
 from device.events import Door, Draft, OrderTaken, Picture, PictureLost, Unusable, rfc3339
 from device.readings import PictureFailed, PictureGone, PictureTaken, Started
-from device.rules.pictures import KEPT_FOR_ALARMS, TOLD_EVERY_MS, PicturesRule, PicturesState
+from device.rules.pictures import KEPT_FOR_ALARMS, REASONS, TOLD_EVERY_MS, PicturesRule, PicturesState
 from device.rules.rule import Cause, Due, Numbered, Step
 
 CHAIN = "6f1e0a52-8c35-4d3b-9a70-2f6d1c0b7e94"
@@ -120,13 +120,38 @@ def test_each_reason_is_told_with_how_many_it_was() -> None:
     taken = lens.flood(tapped(), 30, 100_000)
     lens.hears(PictureFailed(at(100_500), EVENT, "no frame came within 5 s"), 100_500)
     assert lens.told(100_500 + TOLD_EVERY_MS) == [
-        f"{31 - taken} pictures were not taken: more were asked for than camera.most_a_minute allows, 9 "
-        f"({30 - taken}); no frame came within 5 s (1)"
+        f"{31 - taken} pictures were not taken: "
+        f"({30 - taken}) more were asked for than camera.most_a_minute allows, 9; (1) no frame came within 5 s"
     ]
     for number in range(20):
         lens.hears(PictureFailed(at(200_000), EVENT, f"trouble {number}"), 200_000)
     (why,) = lens.told(200_000 + TOLD_EVERY_MS)
-    assert why.startswith("20 pictures were not taken: trouble 0 (1); ") and why.endswith("; others (13)")
+    assert why.startswith("20 pictures were not taken: (1) trouble 0; ")
+    assert why.endswith(f"; ({20 - REASONS}) others")
+
+
+def test_however_many_and_long_the_reasons_are_each_has_its_number_and_its_beginning() -> None:
+    reasons = (
+        "more were asked for than camera.most_a_minute allows, 30",
+        "/var/lib/guardpost/pictures: full of pictures that wait to be sent (camera.most_bytes)",
+        "/var/lib/guardpost/pictures: what room the disk has is kept for events; make room",
+        "the camera sees nothing: black: no light, or something on the lens",
+        "no frame came within 5 s",
+    )
+    lens = Lens()
+    for times, reason in enumerate(reasons, start=1):
+        for _ in range(times):
+            lens.hears(PictureFailed(at(), EVENT, reason))
+    (why,) = lens.told(100_000 + TOLD_EVERY_MS)
+    told = why.removeprefix("15 pictures were not taken: ").split("; (")
+    assert [part.lstrip("(")[:36] for part in told] == [
+        f"{times}) {reason}"[:36] for times, reason in enumerate(reasons, start=1)
+    ]
+    for number in range(5_000):
+        lens.hears(PictureFailed(at(), EVENT, f"{number} {'long ' * 5_000}"))
+    assert len(lens.state.model_dump_json()) < 2_000, "what the journal keeps of it is bounded"
+    (why,) = lens.told(100_000 + TOLD_EVERY_MS)
+    assert why.count("; (1) ") == REASONS - 1 and why.endswith(f"; ({5_000 - REASONS}) others")
 
 
 def test_what_the_program_ended_over_is_told_at_the_next_start() -> None:

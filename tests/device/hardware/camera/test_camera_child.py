@@ -36,6 +36,16 @@ def test_without_what_picamera2_brings_it_says_what_to_install(library: str) -> 
         assert camera.ended() == 1
 
 
+def test_of_what_picamera2_brings_and_cannot_be_loaded_it_says_why(tmp_path: Path) -> None:
+    (tmp_path / "simplejpeg.py").write_text("raise ImportError('libturbojpeg.so.0:\\nno such file')")
+    with CameraChild(program("import sys", f"sys.path.insert(0, {str(tmp_path)!r})")) as camera:
+        until(lambda: camera.blind, what="blind")
+        assert camera.blind.startswith(
+            "picamera2's libraries cannot be loaded (libturbojpeg.so.0: no such file): install python3-picamera2"
+        )
+        assert camera.ended() == 1
+
+
 def test_whatever_libraries_print_stays_off_the_wire() -> None:
     chatty = (
         "import os, sys, types",
