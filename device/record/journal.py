@@ -12,8 +12,6 @@ from device.errors import JournalDamaged, NotReadable, NotRecorded, StateError
 from device.record.chain import Sealed
 from device.record.journal_reader import NEWEST, OLDEST, SALVAGED, JournalReader
 from device.record.journal_schema import (
-    CURSOR,
-    SNAPSHOT,
     Database,
     bound_memory,
     check_version,
@@ -35,7 +33,7 @@ CHECKPOINT_BUSY_BYTES = 64 << 20
 CHECKPOINT_TIGHT_BYTES = 256 << 10
 """How much where the disk is nearly full: the database must still find room to grow by it."""
 _EMPTY_CHAINS_KEPT = 16
-_COMMIT_BYTES = 2 * 4096  # what a commit writes besides its events: snapshots and cursors, the tables' roots
+_COMMIT_BYTES = 3 * 4096  # what a commit writes besides its events: snapshots, cursor, the tables' roots
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +107,9 @@ class Journal(JournalReader):
             if (over := self._room.over()) is not None:
                 raise NotRecorded(over)
             position = self._insert(events)
-            put_kept(self._database, SNAPSHOT, snapshots)
+            put_kept(self._database, "snapshots", snapshots)
             self._note(sent)
-            put_kept(self._database, CURSOR, {NEWEST: position})
+            put_kept(self._database, "cursors", {NEWEST: position})
         return position
 
     def keep(self, sent: Sent, remove_to: int = 0) -> None:
@@ -153,7 +151,7 @@ class Journal(JournalReader):
         position = self.newest()
         for sealed in events:
             if sealed.head.seq == 1:
-                self._forget(SNAPSHOT, SALVAGED)
+                self._database.execute("DELETE FROM snapshots WHERE rule = ?", (SALVAGED,))
                 self._database.execute("INSERT INTO chains VALUES (?, ?)", (sealed.head.chain, position))
             position += 1
             row = (position, sealed.event, bytes.fromhex(sealed.head.hash))
@@ -166,7 +164,7 @@ class Journal(JournalReader):
         return position
 
     def _note(self, sent: Sent) -> None:
-        put_kept(self._database, CURSOR, sent.cursors)
+        put_kept(self._database, "cursors", sent.cursors)
         closed = ((alarm,) for alarm in sent.alarms)
         self._database.executemany("DELETE FROM alarms WHERE position = ?", closed)
 
@@ -175,16 +173,13 @@ class Journal(JournalReader):
         self._database.execute("DELETE FROM events WHERE position <= ?", (through,))
         self._database.execute("DELETE FROM alarms WHERE position <= ?", (through,))
         oldest = self.oldest()
-        put_kept(self._database, CURSOR, {OLDEST: oldest})
+        put_kept(self._database, "cursors", {OLDEST: oldest})
         chains = self.chains()
         ends = [self.newest(), *(before for _, before in chains)]
         emptied = [chain for (chain, _), end in zip(chains, ends, strict=False) if end < oldest]
         for chain in emptied[_EMPTY_CHAINS_KEPT:]:
             self._database.execute("DELETE FROM chains WHERE chain = ?", (chain,))
-            self._forget(CURSOR, chain)
-
-    def _forget(self, kind: str, name: str) -> None:
-        self._database.execute("DELETE FROM kept WHERE kind = ? AND name = ?", (kind, name))
+            self._database.execute("DELETE FROM cursors WHERE name = ?", (chain,))
 
     def _roll_back(self) -> None:
         self._measured = None

@@ -8,15 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
 
 from device.errors import JournalDamaged, NotReadable, StateError
-from device.record.journal_schema import (
-    CURSOR,
-    SNAPSHOT,
-    Database,
-    bound_memory,
-    check_version,
-    is_damage,
-    kept_sum,
-)
+from device.record.journal_schema import Database, bound_memory, check_version, is_damage, kept_sum
 from device.record.room import Tables
 
 T = TypeVar("T", str, int)
@@ -144,7 +136,7 @@ class JournalReader:
         return cursors.get(OLDEST, 1), cursors.get(NEWEST, self.newest())
 
     def _cursors(self) -> dict[str, int]:
-        return self._kept(CURSOR, int)
+        return dict(self._kept("SELECT name, position, sum FROM cursors", int))
 
     def alarms(self) -> list[int]:
         """Positions of the alarms that no broker has acknowledged."""
@@ -201,19 +193,13 @@ class JournalReader:
 
     def snapshots(self) -> dict[str, str]:
         """The rules' snapshots by rule name."""
-        return self._kept(SNAPSHOT, str)
+        return dict(self._kept("SELECT rule, state, sum FROM snapshots", str))
 
-    def _kept(self, wanted: str, of: type[T]) -> dict[str, T]:
-        """All of a kind. Every row is looked at: one whose kind is no longer what was written would be missed."""
-        kept: dict[str, T] = {}
-        for kind, name, value, found in self._all("SELECT kind, name, value, sum FROM kept"):
-            if found != kept_sum(kind, name, value):
+    def _kept(self, query: str, kind: type[T]) -> Iterator[tuple[str, T]]:
+        for name, value, found in self._typed(query, str, kind, int):
+            if found != kept_sum(name, value):
                 raise self.damage(f"{name} is not what was written")
-            if kind == wanted:
-                if type(value) is not of:
-                    raise self.damage(f"{name} is of another kind than what was written")
-                kept[name] = value
-        return kept
+            yield name, value
 
     def salvaged(self) -> str | None:
         """A line about the damaged journal that this one came from, until its new chain has begun."""

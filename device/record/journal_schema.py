@@ -9,44 +9,33 @@ from typing import Any
 
 from device.errors import StateError
 
-VERSION = 3
+VERSION = 2
 _LARGEST_VALUE_BYTES = 1 << 20
 """No event, snapshot or key comes near it; a damaged length may claim anything up to the file's own."""
 _CACHE_KIB = 2_000
 
-CURSOR, SNAPSHOT = "cursor", "snapshot"
-"""Kinds of what is kept beside the events: positions, and the rules' states as texts."""
-
 # position counts every event of this journal from 1; an event's number in its chain is position - before.
-# hash: SHA-256 of the event's bytes; sum: kept_sum of what stands beside it. SQLite keeps no checksums, and the
+# hash: SHA-256 of the event's bytes; sum: kept_sum of the name and the value. SQLite keeps no checksums, and the
 # cells of a card forget. Chains and keys are proved by the events.
-# kept: cursors and the rules' snapshots. Each commit writes some of both; in one table they are one page of it.
 # alarms: those that no broker has acknowledged yet, by their event's position.
 # lost: the numbers that a salvage of this journal did not find any more.
 _TABLES = (
     "CREATE TABLE events (position INTEGER PRIMARY KEY, event BLOB NOT NULL, hash BLOB)",
     "CREATE TABLE chains (chain TEXT PRIMARY KEY, before INTEGER NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE kept (kind TEXT, name TEXT, value NOT NULL, sum INTEGER, PRIMARY KEY (kind, name)) WITHOUT ROWID",
+    "CREATE TABLE snapshots (rule TEXT PRIMARY KEY, state TEXT NOT NULL, sum INTEGER) WITHOUT ROWID",
+    "CREATE TABLE cursors (name TEXT PRIMARY KEY, position INTEGER NOT NULL, sum INTEGER) WITHOUT ROWID",
     "CREATE TABLE alarms (position INTEGER PRIMARY KEY)",
     "CREATE TABLE keys (kid TEXT PRIMARY KEY, jwk TEXT NOT NULL, since INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE lost (chain TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL)",
 )
-_KEPT, _LOST = _TABLES[2], _TABLES[-1]
-_PARTED = ("DROP TABLE snapshots", "DROP TABLE cursors")
 _FROM_1 = (
     "ALTER TABLE events ADD COLUMN hash BLOB",
     "UPDATE events SET hash = sha256(event)",
-    _KEPT,
-    f"INSERT INTO kept SELECT '{SNAPSHOT}', rule, state, kept_sum('{SNAPSHOT}', rule, state) FROM snapshots",
-    f"INSERT INTO kept SELECT '{CURSOR}', name, position, kept_sum('{CURSOR}', name, position) FROM cursors",
-    *_PARTED,
-    _LOST,
-)
-_FROM_2 = (
-    _KEPT,
-    f"INSERT INTO kept SELECT '{SNAPSHOT}', rule, state, sum_of_2('{SNAPSHOT}', rule, state, sum) FROM snapshots",
-    f"INSERT INTO kept SELECT '{CURSOR}', name, position, sum_of_2('{CURSOR}', name, position, sum) FROM cursors",
-    *_PARTED,
+    "ALTER TABLE snapshots ADD COLUMN sum INTEGER",
+    "UPDATE snapshots SET sum = kept_sum(rule, state)",
+    "ALTER TABLE cursors ADD COLUMN sum INTEGER",
+    "UPDATE cursors SET sum = kept_sum(name, position)",
+    _TABLES[-1],
 )
 
 # Primary result codes (SQLite, "Result and Error Codes"). These speak of the disk or of another process, not of
@@ -67,24 +56,15 @@ class Database(sqlite3.Connection):
             raise sqlite3.DatabaseError("the description of its tables is no text") from None
 
 
-def kept_sum(kind: str, name: str, value: object) -> int:
+def kept_sum(name: str, value: object) -> int:
     """CRC-32 of a snapshot or a cursor, kept beside it."""
-    return _crc32(f"{kind} {name} {value}")
+    return zlib.crc32(f"{name} {value}".encode(errors="surrogatepass"))
 
 
-def put_kept(database: sqlite3.Connection, kind: str, values: Mapping[str, str] | Mapping[str, int]) -> None:
+def put_kept(database: sqlite3.Connection, table: str, values: Mapping[str, str] | Mapping[str, int]) -> None:
     """Write snapshots or cursors with their sums."""
-    summed = ((kind, name, value, kept_sum(kind, name, value)) for name, value in values.items())
-    database.executemany("REPLACE INTO kept VALUES (?, ?, ?, ?)", summed)
-
-
-def _sum_of_2(kind: str, name: str, value: object, found: int) -> int:
-    """The sum of what version 2 kept; a wrong one stays wrong."""
-    return kept_sum(kind, name, value) if found == _crc32(f"{name} {value}") else -1
-
-
-def _crc32(text: str) -> int:
-    return zlib.crc32(text.encode(errors="surrogatepass"))
+    summed = ((name, value, kept_sum(name, value)) for name, value in values.items())
+    database.executemany(f"REPLACE INTO {table} VALUES (?, ?, ?)", summed)
 
 
 def bound_memory(database: sqlite3.Connection) -> None:
@@ -99,9 +79,8 @@ def make_or_upgrade(database: sqlite3.Connection) -> None:
     if version == VERSION:
         return
     database.create_function("sha256", 1, lambda event: hashlib.sha256(event).digest(), deterministic=True)
-    database.create_function("kept_sum", 3, kept_sum, deterministic=True)
-    database.create_function("sum_of_2", 4, _sum_of_2, deterministic=True)
-    steps = {0: _TABLES, 1: _FROM_1, 2: _FROM_2}.get(version, ())
+    database.create_function("kept_sum", 2, kept_sum, deterministic=True)
+    steps = {0: _TABLES, 1: _FROM_1}.get(version, ())
     if steps:
         with database:
             database.execute("BEGIN IMMEDIATE")

@@ -10,15 +10,7 @@ from typing import Any, TypeVar
 
 from device.events import Jwk
 from device.record.journal_reader import DONE, NEWEST, OLDEST, SALVAGED, ChainRow
-from device.record.journal_schema import (
-    CURSOR,
-    SNAPSHOT,
-    Database,
-    bound_memory,
-    kept_sum,
-    make_or_upgrade,
-    put_kept,
-)
+from device.record.journal_schema import Database, bound_memory, kept_sum, make_or_upgrade, put_kept
 from device.record.places import holes_between
 from device.record.raw_log import Counted, Log, beside
 from device.record.raw_pages import Pages
@@ -45,7 +37,7 @@ def salvage(
         bound_memory(fresh)
         make_or_upgrade(fresh)
         fresh.execute("BEGIN")
-        cursors = _kept(damaged, CURSOR, int)
+        cursors = _kept(damaged, "SELECT name, position, sum FROM cursors", int)
         chains = _save_rows(fresh, damaged, own, counted, cursors.get(OLDEST, 1))
         if NEWEST in cursors and chains:
             # Noted once older ones were removed. Before the first chain that is known, nothing can be named.
@@ -102,24 +94,21 @@ def _save_beside(
     # Positions behind the last one kept are given anew: a cursor beyond it would pass events never sent.
     kept = {name: max(0, min(position, newest)) for name, position in cursors.items()}
     oldest = max(1, kept.get(OLDEST, oldest))
-    put_kept(fresh, CURSOR, {DONE: 0, **kept, OLDEST: oldest, NEWEST: newest})
+    put_kept(fresh, "cursors", {DONE: 0, **kept, OLDEST: oldest, NEWEST: newest})
     alarms = _all(damaged, "SELECT position FROM alarms")
     fresh.executemany("INSERT OR IGNORE INTO alarms SELECT position FROM events WHERE position = ?", alarms)
     line = told(count)
-    snapshots = _kept(damaged, SNAPSHOT, str)
-    put_kept(fresh, SNAPSHOT, {**snapshots, SALVAGED: line})
+    snapshots = _kept(damaged, "SELECT rule, state, sum FROM snapshots", str)
+    put_kept(fresh, "snapshots", {**snapshots, SALVAGED: line})
     return line
 
 
-def _kept(damaged: Path, wanted: str, of: type[T]) -> dict[str, T]:
-    """Those of a kind whose sums are right; none of a journal of an older version."""
+def _kept(damaged: Path, query: str, kind: type[T]) -> dict[str, T]:
+    """Those of a query's names and values whose sums are right."""
     return {
         name: value
-        for kind, name, value, found in _all(damaged, "SELECT kind, name, value, sum FROM kept")
-        if kind == wanted
-        and isinstance(name, str)
-        and isinstance(value, of)
-        and found == kept_sum(kind, name, value)
+        for name, value, found in _all(damaged, query)
+        if isinstance(name, str) and isinstance(value, kind) and found == kept_sum(name, value)
     }
 
 

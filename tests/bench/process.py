@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from bench.post import BADGES, DOOR, READER, badge
-from device.record.journal_schema import CURSOR
 from device.record.opening import JOURNAL
 
 _HERE = Path(__file__).parent
@@ -121,7 +120,7 @@ def post_folder(folder: Path, broker: str = NO_BROKER, more: str = "") -> Path:
 def unsent(folder: Path) -> None:
     """All that is in the journal is a backlog again: no broker and no recorder has acknowledged any of it."""
     with closing(sqlite3.connect(folder / "state" / JOURNAL, isolation_level=None)) as journal:
-        journal.execute("DELETE FROM kept WHERE kind = ?", (CURSOR,))
+        journal.execute("DELETE FROM cursors")
         journal.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 

@@ -4,7 +4,6 @@ import hashlib
 import logging
 import sqlite3
 import tracemalloc
-import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from itertools import count, islice
@@ -264,51 +263,12 @@ def test_a_journal_of_the_first_version_is_brought_up_to_date_with_every_row_as_
         rows = [(position, sealed.event) for position, sealed in enumerate(events, 1)]
         database.executemany("INSERT INTO events VALUES (?, ?)", rows)
         database.execute("INSERT INTO chains VALUES (?, 0)", (CHAIN,))
-        database.execute("INSERT INTO snapshots VALUES ('doors', '{}')")
-        database.execute("INSERT INTO cursors VALUES ('done', 2)")
         database.commit()
     with pytest.raises(StateError, match=r"journal version 1, .*; start the post once, which brings it up to date"):
         JournalReader.open(tmp_path / "journal")
     with opened(tmp_path) as journal:
         assert [row.event for row in journal.rows(0, 10)] == [sealed.event for sealed in events]
-        assert (journal.snapshots(), journal.cursors()) == ({"doors": "{}"}, {DONE: 2})
         assert journal.append(taps(1, chain)[1], {}, acknowledged(0)) == 4
-
-
-SECOND_TABLES = """
-CREATE TABLE events (position INTEGER PRIMARY KEY, event BLOB NOT NULL, hash BLOB);
-CREATE TABLE chains (chain TEXT PRIMARY KEY, before INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE snapshots (rule TEXT PRIMARY KEY, state TEXT NOT NULL, sum INTEGER) WITHOUT ROWID;
-CREATE TABLE cursors (name TEXT PRIMARY KEY, position INTEGER NOT NULL, sum INTEGER) WITHOUT ROWID;
-CREATE TABLE alarms (position INTEGER PRIMARY KEY);
-CREATE TABLE keys (kid TEXT PRIMARY KEY, jwk TEXT NOT NULL, since INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE lost (chain TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL);
-PRAGMA user_version = 2;
-"""
-
-
-@pytest.mark.parametrize("state", ["{}", '{"flipped":1}'])
-def test_a_journal_of_the_second_version_is_brought_up_to_date_and_what_was_damaged_stays_so(
-    tmp_path: Path, state: str
-) -> None:
-    chain, events = taps(3)
-    with closing(sqlite3.connect(tmp_path / "journal")) as database:
-        database.executescript(SECOND_TABLES)
-        for position, sealed in enumerate(events, 1):
-            row = (position, sealed.event, hashlib.sha256(sealed.event).digest())
-            database.execute("INSERT INTO events VALUES (?, ?, ?)", row)
-        database.execute("INSERT INTO chains VALUES (?, 0)", (CHAIN,))
-        database.execute("INSERT INTO snapshots VALUES ('doors', ?, ?)", (state, zlib.crc32(b"doors {}")))
-        database.execute("INSERT INTO cursors VALUES ('done', 2, ?)", (zlib.crc32(b"done 2"),))
-        database.commit()
-    with opened(tmp_path) as journal:
-        assert [row.event for row in journal.rows(0, 10)] == [sealed.event for sealed in events]
-        if state == "{}":
-            assert (journal.snapshots(), journal.cursors()) == ({"doors": "{}"}, {DONE: 2})
-            assert journal.append(taps(1, chain)[1], {}, acknowledged(0)) == 4
-        else:
-            with pytest.raises(JournalDamaged, match="doors is not what was written"):
-                journal.cursors()
 
 
 def test_a_place_without_a_write_ahead_log_is_refused() -> None:

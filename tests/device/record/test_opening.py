@@ -266,7 +266,7 @@ def test_a_description_of_the_tables_that_is_no_text_is_damage_and_no_crash(tmp_
             assert list(record.journal.all_rows()) == rows
 
 
-@pytest.mark.parametrize("table", ["kept", "chains", "keys", "alarms"])
+@pytest.mark.parametrize("table", ["snapshots", "cursors", "chains", "keys", "alarms"])
 def test_a_destroyed_page_of_any_table_is_noticed_at_the_start_and_the_events_saved(
     tmp_path: Path, table: str
 ) -> None:

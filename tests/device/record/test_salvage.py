@@ -122,7 +122,7 @@ def test_nothing_of_garbage_is_saved_and_the_new_journal_works(tmp_path: Path) -
 
 def test_a_lost_cursor_sends_everything_again_rather_than_nothing(tmp_path: Path) -> None:
     journal_of(tmp_path / "old", sealed_all([began(KEY), tapped()], KEY)[1], done=2)
-    changed(tmp_path / "old", "DELETE FROM kept WHERE kind = 'cursor'")
+    changed(tmp_path / "old", "DROP TABLE cursors")
     with closing(salvaged(tmp_path)) as fresh:
         assert (fresh.newest(), fresh.cursors()[DONE]) == (2, 0)
 
@@ -212,8 +212,8 @@ def test_open_alarms_and_the_memory_of_the_rules_are_saved_where_they_are_what_w
         forced = Draft(subject="front", data=Door(door="front", change="forced", since=None))
         events = sealed_all([began(KEY), forced, tapped(), forced], KEY)[1]
         journal.append(events, {"doors": '{"open":1}', "checkin": "{}"}, Sent({DONE: 3, CHAIN: 2}))
-    changed(tmp_path / "old", "UPDATE kept SET value = '{\"open\":2}' WHERE name = 'doors'")
-    changed(tmp_path / "old", "UPDATE kept SET value = 4 WHERE name = 'done'")
+    changed(tmp_path / "old", "UPDATE snapshots SET state = '{\"open\":2}' WHERE rule = 'doors'")
+    changed(tmp_path / "old", "UPDATE cursors SET position = 4 WHERE name = 'done'")
     changed(tmp_path / "old", "INSERT INTO alarms VALUES (77)")
     with closing(salvaged(tmp_path)) as fresh:
         assert fresh.alarms() == [2, 4]
