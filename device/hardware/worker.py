@@ -15,8 +15,7 @@ Looks are counted, not time: a process that was stopped for an hour, or whose lo
 looked, so it does not take its workers for dead when it goes on.
 """
 END_WITHIN_S = 2.0
-"""Longer than the longest round that cannot be cut short: a reader on a serial line that is silent as it is
-started, and again as it is closed, 1.2 s."""
+"""Longer than a reader on a serial line takes that is silent as it is started, and again as it is closed: 1.2 s."""
 
 log = logging.getLogger(__name__)
 

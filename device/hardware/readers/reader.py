@@ -105,28 +105,23 @@ class ReaderWorker:
         self._bus_errors = bus_errors
         self._retry_s = retry_s
         self._blind: bool | None = None
+        self._opened = False  # and not closed since
         self._stopping = threading.Event()
         self.worker = Worker(f"reader {name}", clock, inbox)
         self._complaints = Complaints(self.worker.part, burst)
 
     def start(self) -> None:
         """Begin to ask; a reader that does not answer is told as a reading, not raised."""
+        self._opened = True
         self.worker.start(self._run)
 
     def stop(self) -> None:
         """End the thread, which closes the reader; one that hangs is left behind, and may close it later."""
         self._stopping.set()
-        self.worker.ended()
+        if self.worker.ended() and self._opened:
+            self._close()  # the thread died of a fault, which was told at once
 
     def _run(self) -> None:
-        try:
-            self._start_until_stopped()
-        finally:
-            # Here and not where the thread is waited for: a bus that blocks now must not hold up the end.
-            with suppress(ReaderSilent, *self._bus_errors):  # that a blind reader is blind was said before
-                self._reader.close()
-
-    def _start_until_stopped(self) -> None:
         while not self._stopping.is_set():
             self._beat()
             try:
@@ -137,6 +132,13 @@ class ReaderWorker:
             except self._bus_errors as error:
                 self._put_blind(f"its bus failed ({error}): check wiring, and that the bus is enabled")
             self._stopping.wait(self._retry_s)
+        # Here and not where the thread is waited for: a bus that blocks now must not hold up the end.
+        self._close()
+
+    def _close(self) -> None:
+        self._opened = False
+        with suppress(ReaderSilent, *self._bus_errors):  # that a blind reader is blind was said before
+            self._reader.close()
 
     def _ask_until_stopped(self) -> None:
         # A fresh memory after every start: better a tap told twice than one that nobody hears of.
