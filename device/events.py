@@ -23,8 +23,12 @@ def _one_line(value: object, most: int = MAX_TEXT) -> object:
     if not isinstance(value, str):
         return value
     clean = value.encode("utf-8", "replace").decode()
-    clean = " ".join("".join(c if c.isprintable() else " " for c in clean).split())
-    return clean if len(clean) <= most else clean[: most - 1] + "…"
+    return cut(" ".join("".join(c if c.isprintable() else " " for c in clean).split()), most)
+
+
+def cut(text: str, most: int) -> str:
+    """At most so many characters of it, the last of them an ellipsis where there were more."""
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _short(value: object) -> object:

@@ -14,6 +14,7 @@ from device.events import (
     Picture,
     PictureLost,
     Unusable,
+    cut,
     decimal_seconds,
     is_alarm,
     rfc3339,
@@ -129,7 +130,7 @@ def _answered(state: PicturesState) -> PicturesState:
 
 def _missed(state: PicturesState, count: int, why: str, now: Instant) -> PicturesState:
     since_ms = now.uptime_ms if state.missing_ms is None else state.missing_ms
-    reason = _cut(why, REASON_CHARS)
+    reason = cut(why, REASON_CHARS)
     if reason not in state.missing and len(state.missing) >= REASONS:
         reason = OTHERS
     missing = {**state.missing, reason: state.missing.get(reason, 0) + count}
@@ -153,13 +154,9 @@ def _told(state: PicturesState) -> Step[PicturesState]:
         told += next(iter(state.missing))
     else:
         most = (MAX_TEXT - len(told)) // len(state.missing) - len(between)
-        told += between.join(_cut(f"({times}) {why}", most) for why, times in state.missing.items())
+        told += between.join(cut(f"({times}) {why}", most) for why, times in state.missing.items())
     draft = Draft(subject="post", data=Unusable(what=CAMERA, why=told))
     return Step(state.model_copy(update={"missing": {}, "missing_ms": None}), (draft,))
-
-
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _trigger(draft: Draft) -> CameraEvent | None:

@@ -9,12 +9,11 @@ import numpy as np
 
 from device.hardware.camera.controls import Control, Limits, paced, understood
 from device.hardware.camera.frame import Frame, Pixels, layout_of, paint, scaled
-from device.hardware.camera.wire import INSTALL, Settings
+from device.hardware.camera.wire import INSTALL, Settings, in_a_line
 
 WAIT_S = 2.0
 """Far longer than the longest exposure that is asked for."""
 SMALL_WIDTH = 320
-MOST_TEXT = 200
 ALIGNED = 8
 """Pixels to which a size may come out rounded, as 1080 to 1088; it still shows what was asked for."""
 BUFFERS = 4
@@ -220,4 +219,4 @@ def _root(error: BaseException) -> str:
     """What was at the bottom of it, in one line that is not long."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return " ".join(str(error).split())[:MOST_TEXT] or type(error).__name__
+    return in_a_line(error) or type(error).__name__

@@ -9,7 +9,7 @@ import sys
 import threading
 from typing import BinaryIO, NoReturn
 
-from device.hardware.camera.wire import INSTALL, Alive, Fit, Inbox, Settings, Take, read_down, up
+from device.hardware.camera.wire import INSTALL, Alive, Fit, Inbox, Settings, Take, in_a_line, read_down, up
 
 STDIN_CLOSED, GAVE_UP, NOT_UNDERSTOOD = 0, 1, 2
 """Exit codes."""
@@ -47,8 +47,7 @@ def _run(settings: Settings, inbox: Inbox, out: BinaryIO) -> None:
     try:
         from device.hardware.camera.loop import Loop
     except ImportError as error:
-        said = " ".join(str(error).split())[:200]
-        missing = isinstance(error, ModuleNotFoundError)
+        said, missing = in_a_line(error), isinstance(error, ModuleNotFoundError)
         why = f"{error.name} is not installed" if missing else f"picamera2's libraries cannot be loaded ({said})"
         why = f"{why}: {INSTALL}, which brings them, {_SEEN}"
         out.write(up(Alive(frame_ms=None, blind=why)))

@@ -16,6 +16,8 @@ LENGTH = struct.Struct(">I")
 MOST_HEADER_BYTES = 4096
 MOST_BODY_BYTES = 16 << 20
 """Far more than a JPEG of the largest sensor; more means that the two do not understand each other."""
+MOST_TEXT = 200
+"""Characters of what a library says, in a message's ``blind`` or ``why``."""
 ALIVE_EVERY_MS = 500
 INSTALL = "install python3-picamera2"
 """The mend wherever its libraries are missing."""
@@ -143,3 +145,8 @@ def up(message: Alive | Told | Shot | Missed) -> bytes:
 def read_up(header: bytes) -> Alive | Told | Shot | Missed:
     """A header as the post reads it, without its length. Raises ValueError."""
     return _UP.validate_json(header)
+
+
+def in_a_line(error: BaseException) -> str:
+    """What an error says, in one line that is not long; empty where it says nothing."""
+    return " ".join(str(error).split())[:MOST_TEXT]
